@@ -1,0 +1,2 @@
+export type { CancelTimer, Clock } from './clock.ts';
+export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
