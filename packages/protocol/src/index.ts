@@ -1,2 +1,12 @@
 export { decodeSegment, encodeSegment, metadataKeys, metadataPrefixes, type LaneName } from './metadata/keys.ts';
 export * as metadata from './metadata/generated/metadata/metadata.ts';
+export { DecodeError } from './errors/decode-error.ts';
+export {
+  describeError,
+  ErrorCode,
+  errorDescriptions,
+  type ErrorDescription,
+  type ErrorName,
+} from './errors/error-codes.ts';
+export { KafkaError } from './errors/kafka-error.ts';
+export { unreachable } from './errors/unreachable.ts';
