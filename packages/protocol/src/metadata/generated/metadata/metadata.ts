@@ -24,7 +24,6 @@ export interface ClusterRecord {
 
 /** `sessions/<incarnation>`, bound to the incarnation's lease. Its existence is the only proof of life; never rewritten. */
 export interface SessionRecord {
-  brokerId: number;
   startedMs: bigint;
 }
 
@@ -83,24 +82,24 @@ export interface EpochStart {
 
 /** `manifests/<incarnation>/<sequence>`: the transaction that puts it is the moment its records exist. */
 export interface FlushManifest {
+  objectKey: string;
   body: { $case: "inline"; value: FlushDescription } | //
   /** A description over 16 KiB stays in the object's footer. */
   { $case: "footer"; value: FlushFooterReference } | undefined;
 }
 
+/** Where in the object its footer lies. */
 export interface FlushFooterReference {
-  objectKey: string;
   position: bigint;
   length: number;
   crc32c: number;
 }
 
-/** Also the footer of every flush object. */
+/** What a flush object holds; also its footer. */
 export interface FlushDescription {
   clusterId: string;
   incarnation: string;
   sequence: bigint;
-  objectKey: string;
   /** The sequence of the flush whose commit this one builds on; -1 for an incarnation's first. */
   buildsOn: bigint;
   createdMs: bigint;
@@ -123,7 +122,7 @@ export interface FlushExtent {
   length: number;
   maxTimestamp: bigint;
   producerBatches: ProducerBatch[];
-  /** The offset of the first record that has max_timestamp's batch (KIP-734 answers with its record). */
+  /** The base offset of the first batch whose max timestamp that is. */
   maxTimestampBaseOffset: bigint;
 }
 
@@ -202,19 +201,16 @@ export const ClusterRecord: MessageFns<ClusterRecord> = {
 };
 
 function createBaseSessionRecord(): SessionRecord {
-  return { brokerId: 0, startedMs: 0n };
+  return { startedMs: 0n };
 }
 
 export const SessionRecord: MessageFns<SessionRecord> = {
   encode(message: SessionRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.brokerId !== 0) {
-      writer.uint32(8).int32(message.brokerId);
-    }
     if (message.startedMs !== 0n) {
       if (BigInt.asIntN(64, message.startedMs) !== message.startedMs) {
         throw new globalThis.Error("value provided for field message.startedMs of type int64 too large");
       }
-      writer.uint32(16).int64(message.startedMs);
+      writer.uint32(8).int64(message.startedMs);
     }
     return writer;
   },
@@ -234,14 +230,6 @@ export const SessionRecord: MessageFns<SessionRecord> = {
         switch (tag >>> 3) {
           case 1: {
             if (tag !== 8) {
-              break;
-            }
-
-            message.brokerId = reader.int32();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
               break;
             }
 
@@ -784,17 +772,20 @@ export const EpochStart: MessageFns<EpochStart> = {
 };
 
 function createBaseFlushManifest(): FlushManifest {
-  return { body: undefined };
+  return { objectKey: "", body: undefined };
 }
 
 export const FlushManifest: MessageFns<FlushManifest> = {
   encode(message: FlushManifest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.objectKey !== "") {
+      writer.uint32(10).string(message.objectKey);
+    }
     switch (message.body?.$case) {
       case "inline":
-        FlushDescription.encode(message.body.value, writer.uint32(10).fork()).join();
+        FlushDescription.encode(message.body.value, writer.uint32(18).fork()).join();
         break;
       case "footer":
-        FlushFooterReference.encode(message.body.value, writer.uint32(18).fork()).join();
+        FlushFooterReference.encode(message.body.value, writer.uint32(26).fork()).join();
         break;
     }
     return writer;
@@ -818,11 +809,19 @@ export const FlushManifest: MessageFns<FlushManifest> = {
               break;
             }
 
-            message.body = { $case: "inline", value: FlushDescription.decode(reader, reader.uint32()) };
+            message.objectKey = reader.string();
             continue;
           }
           case 2: {
             if (tag !== 18) {
+              break;
+            }
+
+            message.body = { $case: "inline", value: FlushDescription.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
               break;
             }
 
@@ -843,25 +842,22 @@ export const FlushManifest: MessageFns<FlushManifest> = {
 };
 
 function createBaseFlushFooterReference(): FlushFooterReference {
-  return { objectKey: "", position: 0n, length: 0, crc32c: 0 };
+  return { position: 0n, length: 0, crc32c: 0 };
 }
 
 export const FlushFooterReference: MessageFns<FlushFooterReference> = {
   encode(message: FlushFooterReference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.objectKey !== "") {
-      writer.uint32(10).string(message.objectKey);
-    }
     if (message.position !== 0n) {
       if (BigInt.asIntN(64, message.position) !== message.position) {
         throw new globalThis.Error("value provided for field message.position of type int64 too large");
       }
-      writer.uint32(16).int64(message.position);
+      writer.uint32(8).int64(message.position);
     }
     if (message.length !== 0) {
-      writer.uint32(24).int32(message.length);
+      writer.uint32(16).int32(message.length);
     }
     if (message.crc32c !== 0) {
-      writer.uint32(37).fixed32(message.crc32c);
+      writer.uint32(29).fixed32(message.crc32c);
     }
     return writer;
   },
@@ -880,11 +876,11 @@ export const FlushFooterReference: MessageFns<FlushFooterReference> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 10) {
+            if (tag !== 8) {
               break;
             }
 
-            message.objectKey = reader.string();
+            message.position = reader.int64() as bigint;
             continue;
           }
           case 2: {
@@ -892,19 +888,11 @@ export const FlushFooterReference: MessageFns<FlushFooterReference> = {
               break;
             }
 
-            message.position = reader.int64() as bigint;
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
             message.length = reader.int32();
             continue;
           }
-          case 4: {
-            if (tag !== 37) {
+          case 3: {
+            if (tag !== 29) {
               break;
             }
 
@@ -925,7 +913,7 @@ export const FlushFooterReference: MessageFns<FlushFooterReference> = {
 };
 
 function createBaseFlushDescription(): FlushDescription {
-  return { clusterId: "", incarnation: "", sequence: 0n, objectKey: "", buildsOn: 0n, createdMs: 0n, topics: [] };
+  return { clusterId: "", incarnation: "", sequence: 0n, buildsOn: 0n, createdMs: 0n, topics: [] };
 }
 
 export const FlushDescription: MessageFns<FlushDescription> = {
@@ -942,23 +930,20 @@ export const FlushDescription: MessageFns<FlushDescription> = {
       }
       writer.uint32(24).int64(message.sequence);
     }
-    if (message.objectKey !== "") {
-      writer.uint32(34).string(message.objectKey);
-    }
     if (message.buildsOn !== 0n) {
       if (BigInt.asIntN(64, message.buildsOn) !== message.buildsOn) {
         throw new globalThis.Error("value provided for field message.buildsOn of type int64 too large");
       }
-      writer.uint32(40).int64(message.buildsOn);
+      writer.uint32(32).int64(message.buildsOn);
     }
     if (message.createdMs !== 0n) {
       if (BigInt.asIntN(64, message.createdMs) !== message.createdMs) {
         throw new globalThis.Error("value provided for field message.createdMs of type int64 too large");
       }
-      writer.uint32(48).int64(message.createdMs);
+      writer.uint32(40).int64(message.createdMs);
     }
     for (const v of message.topics) {
-      FlushTopic.encode(v!, writer.uint32(58).fork()).join();
+      FlushTopic.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1001,11 +986,11 @@ export const FlushDescription: MessageFns<FlushDescription> = {
             continue;
           }
           case 4: {
-            if (tag !== 34) {
+            if (tag !== 32) {
               break;
             }
 
-            message.objectKey = reader.string();
+            message.buildsOn = reader.int64() as bigint;
             continue;
           }
           case 5: {
@@ -1013,19 +998,11 @@ export const FlushDescription: MessageFns<FlushDescription> = {
               break;
             }
 
-            message.buildsOn = reader.int64() as bigint;
-            continue;
-          }
-          case 6: {
-            if (tag !== 48) {
-              break;
-            }
-
             message.createdMs = reader.int64() as bigint;
             continue;
           }
-          case 7: {
-            if (tag !== 58) {
+          case 6: {
+            if (tag !== 50) {
               break;
             }
 
