@@ -10,3 +10,5 @@ export {
 } from './errors/error-codes.ts';
 export { KafkaError } from './errors/kafka-error.ts';
 export { unreachable } from './errors/unreachable.ts';
+export { brokerConfigSchema, brokerConfigSections, type BrokerConfig } from './config/broker-config.ts';
+export { type ListenAddress } from './config/setting.ts';

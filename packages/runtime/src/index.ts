@@ -1,2 +1,21 @@
+export { backoffDelayMs, type BackoffSettings } from './backoff.ts';
 export type { CancelTimer, Clock } from './clock.ts';
+export { KeyedMutex } from './keyed-mutex.ts';
+export { failStopOnUncaughtErrors, Lifecycle, stopSignal } from './lifecycle.ts';
+export { ConfigError, environmentNames, loadConfig, type LoadConfigOptions, type LoadedConfig } from './load-config.ts';
+export {
+  createLogger,
+  logFormats,
+  logLevels,
+  silentLogger,
+  type LogFields,
+  type LogFormat,
+  type Logger,
+  type LoggerSettings,
+  type LogLevel,
+} from './logger.ts';
+export { cryptoRandom, seededRandom, type Random } from './random.ts';
 export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
+export { systemClock } from './system-clock.ts';
+export { withDeadline } from './deadline.ts';
+export { SlabArena, type SlabPiece } from './slab-arena.ts';
