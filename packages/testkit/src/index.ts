@@ -1,1 +1,1 @@
-export {};
+export { FakeClock, settled, type FakeClockSettings } from './fake-clock.ts';
