@@ -1,4 +1,12 @@
-export { decodeSegment, encodeSegment, metadataKeys, metadataPrefixes, type LaneName } from './metadata/keys.ts';
+export {
+  decodeSegment,
+  encodeSegment,
+  groupShard,
+  groupShards,
+  metadataKeys,
+  metadataPrefixes,
+  type LaneName,
+} from './metadata/keys.ts';
 export * as metadata from './metadata/generated/metadata/metadata.ts';
 export { DecodeError } from './errors/decode-error.ts';
 export {

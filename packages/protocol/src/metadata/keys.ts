@@ -2,18 +2,44 @@
  * Every metadata key, relative to the cluster's prefix (the store adds it). Ids that clients choose are base64url-encoded, so no
  * input can reach another key; topic names are safe as they are (`[a-zA-Z0-9._-]`). Numbers are zero-padded where order matters.
  */
+import { createHash } from 'node:crypto';
 
 /** Which of an incarnation's two lanes: flushes and ownership, or coordinators, so that commits do not wait for flushes. */
 export type LaneName = 'data' | 'coordinator';
 
 const sequenceDigits = 16;
 const partitionDigits = 10;
+const shardDigits = 4;
 
 const padded = (value: number, digits: number) => value.toString().padStart(digits, '0');
 
 /** Client-chosen text as a key segment. */
 export const encodeSegment = (text: string): string => Buffer.from(text, 'utf8').toString('base64url');
 export const decodeSegment = (segment: string): string => Buffer.from(segment, 'base64url').toString('utf8');
+
+/** How many shards the groups are spread over; part of the keys, so fixed for the life of a cluster. */
+export const groupShards = 16;
+
+/** The shard a group lives in: FNV-1a of the id's UTF-16 code units. */
+export function groupShard(groupId: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < groupId.length; index += 1) {
+    hash = Math.imul(hash ^ groupId.charCodeAt(index), 0x01000193);
+  }
+  return (hash >>> 0) % groupShards;
+}
+
+const shardOf = (groupId: string) => padded(groupShard(groupId), shardDigits);
+
+/** Longest group id, in bytes of base64url, that stands in its keys as it is. */
+const maxGroupIdSegment = 200;
+
+/** A group id as a key segment; one too long for a key gives its SHA-256 after a `~`, which base64url has not. The values name the id. */
+function encodeGroupId(groupId: string): string {
+  const segment = encodeSegment(groupId);
+  if (segment.length <= maxGroupIdSegment) return segment;
+  return `~${createHash('sha256').update(groupId, 'utf8').digest('base64url')}`;
+}
 
 export const metadataKeys = {
   cluster: 'cluster',
@@ -25,6 +51,11 @@ export const metadataKeys = {
   tombstone: (topicId: string) => `tombstones/${topicId}`,
   partition: (topicId: string, partition: number) => `partitions/${topicId}/${padded(partition, partitionDigits)}`,
   manifest: (incarnation: string, sequence: number) => `manifests/${incarnation}/${padded(sequence, sequenceDigits)}`,
+  group: (groupId: string) => `groups/${shardOf(groupId)}/${encodeGroupId(groupId)}`,
+  groupOffsets: (groupId: string, topicId: string, block: number) =>
+    `group-offsets/${shardOf(groupId)}/${encodeGroupId(groupId)}/${topicId}/${padded(block, partitionDigits)}`,
+  groupDelta: (shard: number, sequence: number) =>
+    `group-deltas/${padded(shard, shardDigits)}/${padded(sequence, sequenceDigits)}`,
 } as const;
 
 /** Prefixes of the ranges that are read as a whole. */
@@ -36,4 +67,7 @@ export const metadataPrefixes = {
   partitions: 'partitions/',
   partitionsOf: (topicId: string) => `partitions/${topicId}/`,
   manifests: 'manifests/',
+  groups: (shard: number) => `groups/${padded(shard, shardDigits)}/`,
+  groupOffsets: (shard: number) => `group-offsets/${padded(shard, shardDigits)}/`,
+  groupDeltas: (shard: number) => `group-deltas/${padded(shard, shardDigits)}/`,
 } as const;

@@ -140,6 +140,89 @@ export interface ProducerIdRecord {
   nextProducerId: bigint;
 }
 
+/**
+ * `group-deltas/<shard>/<sequence>`: what one write changed, in order. A shard's state is its folded keys (`groups/…`,
+ * `group-offsets/…`) with its deltas applied in ascending sequence; applying one twice changes nothing.
+ */
+export interface GroupDelta {
+  changes: GroupChange[];
+}
+
+export interface GroupChange {
+  change:
+    | //
+    /** Replaces the group's record. */
+    { $case: "group"; value: GroupRecord }
+    | //
+    /** Replaces the committed offsets of the partitions it names. */
+    { $case: "offsets"; value: GroupOffsets }
+    | //
+    /** Removes committed offsets. */
+    { $case: "removedOffsets"; value: GroupOffsetsRemoval }
+    | //
+    /** Removes the group with this id, and every offset it committed. */
+    { $case: "removedGroup"; value: string }
+    | undefined;
+}
+
+/** `groups/<shard>/<group id>`: a generation of a classic group. A group that only commits offsets has none. */
+export interface GroupRecord {
+  groupId: string;
+  generation: number;
+  /** Empty for none. */
+  protocolType: string;
+  /** Empty for none. */
+  protocolName: string;
+  /** Empty for none. */
+  leaderId: string;
+  /** Whether the leader's assignment is in; without it the members still wait for it. */
+  assigned: boolean;
+  /** When the group came into its state. */
+  stateMs: bigint;
+  members: GroupMember[];
+}
+
+export interface GroupMember {
+  memberId: string;
+  groupInstanceId?: string | undefined;
+  clientId: string;
+  clientHost: string;
+  sessionTimeoutMs: number;
+  rebalanceTimeoutMs: number;
+  /** In the member's order of preference. */
+  protocols: GroupProtocol[];
+  assignment: Buffer;
+}
+
+export interface GroupProtocol {
+  name: string;
+  metadata: Buffer;
+}
+
+/** Also `group-offsets/<shard>/<group id>/<topic id>/<block>`: the offsets of one block of partitions. */
+export interface GroupOffsets {
+  groupId: string;
+  topicId: Buffer;
+  offsets: CommittedOffset[];
+}
+
+export interface CommittedOffset {
+  partition: number;
+  offset: bigint;
+  /** -1 for none. */
+  leaderEpoch: number;
+  metadata: string;
+  commitMs: bigint;
+  /** Given by old clients; overrides the cluster's retention. */
+  expireMs?: bigint | undefined;
+}
+
+export interface GroupOffsetsRemoval {
+  groupId: string;
+  topicId: Buffer;
+  partitions: number[];
+}
+
 function createBaseClusterRecord(): ClusterRecord {
   return { clusterId: "", createdMs: 0n };
 }
@@ -1394,6 +1477,717 @@ export const ProducerIdRecord: MessageFns<ProducerIdRecord> = {
 
             message.nextProducerId = reader.int64() as bigint;
             continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupDelta(): GroupDelta {
+  return { changes: [] };
+}
+
+export const GroupDelta: MessageFns<GroupDelta> = {
+  encode(message: GroupDelta, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.changes) {
+      GroupChange.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupDelta {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupDelta();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.changes.push(GroupChange.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupChange(): GroupChange {
+  return { change: undefined };
+}
+
+export const GroupChange: MessageFns<GroupChange> = {
+  encode(message: GroupChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.change?.$case) {
+      case "group":
+        GroupRecord.encode(message.change.value, writer.uint32(10).fork()).join();
+        break;
+      case "offsets":
+        GroupOffsets.encode(message.change.value, writer.uint32(18).fork()).join();
+        break;
+      case "removedOffsets":
+        GroupOffsetsRemoval.encode(message.change.value, writer.uint32(26).fork()).join();
+        break;
+      case "removedGroup":
+        writer.uint32(34).string(message.change.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.change = { $case: "group", value: GroupRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.change = { $case: "offsets", value: GroupOffsets.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.change = { $case: "removedOffsets", value: GroupOffsetsRemoval.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.change = { $case: "removedGroup", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupRecord(): GroupRecord {
+  return {
+    groupId: "",
+    generation: 0,
+    protocolType: "",
+    protocolName: "",
+    leaderId: "",
+    assigned: false,
+    stateMs: 0n,
+    members: [],
+  };
+}
+
+export const GroupRecord: MessageFns<GroupRecord> = {
+  encode(message: GroupRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupId !== "") {
+      writer.uint32(10).string(message.groupId);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(16).int32(message.generation);
+    }
+    if (message.protocolType !== "") {
+      writer.uint32(26).string(message.protocolType);
+    }
+    if (message.protocolName !== "") {
+      writer.uint32(34).string(message.protocolName);
+    }
+    if (message.leaderId !== "") {
+      writer.uint32(42).string(message.leaderId);
+    }
+    if (message.assigned !== false) {
+      writer.uint32(48).bool(message.assigned);
+    }
+    if (message.stateMs !== 0n) {
+      if (BigInt.asIntN(64, message.stateMs) !== message.stateMs) {
+        throw new globalThis.Error("value provided for field message.stateMs of type int64 too large");
+      }
+      writer.uint32(56).int64(message.stateMs);
+    }
+    for (const v of message.members) {
+      GroupMember.encode(v!, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.generation = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.protocolType = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.protocolName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.leaderId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.assigned = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.stateMs = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.members.push(GroupMember.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupMember(): GroupMember {
+  return {
+    memberId: "",
+    groupInstanceId: undefined,
+    clientId: "",
+    clientHost: "",
+    sessionTimeoutMs: 0,
+    rebalanceTimeoutMs: 0,
+    protocols: [],
+    assignment: Buffer.alloc(0),
+  };
+}
+
+export const GroupMember: MessageFns<GroupMember> = {
+  encode(message: GroupMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.memberId !== "") {
+      writer.uint32(10).string(message.memberId);
+    }
+    if (message.groupInstanceId !== undefined) {
+      writer.uint32(18).string(message.groupInstanceId);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(26).string(message.clientId);
+    }
+    if (message.clientHost !== "") {
+      writer.uint32(34).string(message.clientHost);
+    }
+    if (message.sessionTimeoutMs !== 0) {
+      writer.uint32(40).int32(message.sessionTimeoutMs);
+    }
+    if (message.rebalanceTimeoutMs !== 0) {
+      writer.uint32(48).int32(message.rebalanceTimeoutMs);
+    }
+    for (const v of message.protocols) {
+      GroupProtocol.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.assignment.length !== 0) {
+      writer.uint32(66).bytes(message.assignment);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.memberId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.groupInstanceId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.clientHost = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sessionTimeoutMs = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.rebalanceTimeoutMs = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.protocols.push(GroupProtocol.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.assignment = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupProtocol(): GroupProtocol {
+  return { name: "", metadata: Buffer.alloc(0) };
+}
+
+export const GroupProtocol: MessageFns<GroupProtocol> = {
+  encode(message: GroupProtocol, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.metadata.length !== 0) {
+      writer.uint32(18).bytes(message.metadata);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupProtocol {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupProtocol();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.metadata = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupOffsets(): GroupOffsets {
+  return { groupId: "", topicId: Buffer.alloc(0), offsets: [] };
+}
+
+export const GroupOffsets: MessageFns<GroupOffsets> = {
+  encode(message: GroupOffsets, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupId !== "") {
+      writer.uint32(10).string(message.groupId);
+    }
+    if (message.topicId.length !== 0) {
+      writer.uint32(18).bytes(message.topicId);
+    }
+    for (const v of message.offsets) {
+      CommittedOffset.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupOffsets {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupOffsets();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topicId = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.offsets.push(CommittedOffset.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCommittedOffset(): CommittedOffset {
+  return { partition: 0, offset: 0n, leaderEpoch: 0, metadata: "", commitMs: 0n, expireMs: undefined };
+}
+
+export const CommittedOffset: MessageFns<CommittedOffset> = {
+  encode(message: CommittedOffset, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partition !== 0) {
+      writer.uint32(8).int32(message.partition);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asIntN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type sint64 too large");
+      }
+      writer.uint32(16).sint64(message.offset);
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(24).sint32(message.leaderEpoch);
+    }
+    if (message.metadata !== "") {
+      writer.uint32(34).string(message.metadata);
+    }
+    if (message.commitMs !== 0n) {
+      if (BigInt.asIntN(64, message.commitMs) !== message.commitMs) {
+        throw new globalThis.Error("value provided for field message.commitMs of type int64 too large");
+      }
+      writer.uint32(40).int64(message.commitMs);
+    }
+    if (message.expireMs !== undefined) {
+      if (BigInt.asIntN(64, message.expireMs) !== message.expireMs) {
+        throw new globalThis.Error("value provided for field message.expireMs of type int64 too large");
+      }
+      writer.uint32(48).int64(message.expireMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommittedOffset {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommittedOffset();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.partition = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.offset = reader.sint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.leaderEpoch = reader.sint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.metadata = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.commitMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.expireMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupOffsetsRemoval(): GroupOffsetsRemoval {
+  return { groupId: "", topicId: Buffer.alloc(0), partitions: [] };
+}
+
+export const GroupOffsetsRemoval: MessageFns<GroupOffsetsRemoval> = {
+  encode(message: GroupOffsetsRemoval, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupId !== "") {
+      writer.uint32(10).string(message.groupId);
+    }
+    if (message.topicId.length !== 0) {
+      writer.uint32(18).bytes(message.topicId);
+    }
+    if (message.partitions.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.partitions) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupOffsetsRemoval {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupOffsetsRemoval();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.topicId = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.partitions.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.partitions.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
