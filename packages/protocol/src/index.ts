@@ -20,3 +20,11 @@ export { KafkaError } from './errors/kafka-error.ts';
 export { unreachable } from './errors/unreachable.ts';
 export { brokerConfigSchema, brokerConfigSections, type BrokerConfig } from './config/broker-config.ts';
 export { type ListenAddress } from './config/setting.ts';
+export {
+  decodeFlushFooter,
+  decodeFlushTrailer,
+  encodeFlushFooter,
+  encodeFlushManifest,
+  flushTrailerBytes,
+  maxInlineManifestBytes,
+} from './stored/flush-object.ts';

@@ -1,0 +1,246 @@
+/**
+ * Which partitions this broker owns, and how it comes to own them: by a transaction that compares that its own session lives, that
+ * the partition record is as it was read, and that the session it names is gone (COMMIT.md K3). The owner is also the only one who
+ * writes the record again.
+ */
+import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
+import { backoffDelayMs, KeyedMutex, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import type { Lane } from '../metadata/lane.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
+import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+import {
+  prefixEnd,
+  type Compare,
+  type MetadataStore,
+  type Operation,
+  type Revision,
+} from '../metadata/metadata-store.ts';
+
+/** A partition that became ours. */
+export interface AcquiredPartition {
+  readonly topicId: string;
+  readonly topicName: string;
+  readonly partition: number;
+  readonly record: metadata.PartitionRecord;
+  /** It had no owner before, ever: nothing can have been written to it. */
+  readonly isNew: boolean;
+}
+
+export interface OwnershipDependencies {
+  readonly store: MetadataStore;
+  readonly lane: Lane;
+  readonly image: MetadataImage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly incarnation: string;
+  readonly brokerId: number;
+  /** Opens what was acquired at `revision`; a rejection is logged and tried again. */
+  readonly onAcquired: (acquired: readonly AcquiredPartition[], revision: Revision) => Promise<void>;
+}
+
+interface OwnedPartition {
+  record: metadata.PartitionRecord;
+  modRevision: Revision;
+}
+
+interface Candidate {
+  readonly topic: TopicImage;
+  readonly partition: number;
+  readonly record: metadata.PartitionRecord | undefined;
+  readonly modRevision: Revision;
+}
+
+const partitionsPerTransaction = 40;
+const recordsPerRead = 1_000;
+const retryBackoff = { baseMs: 100, maxMs: 5_000 };
+
+const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
+
+export class Ownership {
+  readonly #dependencies: OwnershipDependencies;
+  readonly #owned = new Map<string, OwnedPartition>();
+  readonly #mutex = new KeyedMutex();
+  readonly #closing = new AbortController();
+  #stopListening: (() => void) | undefined;
+  #changed = false;
+  #running: Promise<void> | undefined;
+
+  constructor(dependencies: OwnershipDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Takes every partition that has no living owner, and from now on those that appear. Resolves when the first round is done. */
+  async start(): Promise<void> {
+    this.#stopListening = this.#dependencies.image.onChange(() => this.#wake());
+    this.#wake();
+    await this.#running;
+  }
+
+  close(): void {
+    this.#stopListening?.();
+    this.#closing.abort();
+  }
+
+  owns(topicId: string, partition: number): boolean {
+    return this.#owned.has(partitionKey(topicId, partition));
+  }
+
+  /** Forgets a deleted topic's partitions; its records went in the transaction that deleted it. */
+  forget(topicId: string): void {
+    for (const key of this.#owned.keys()) if (key.startsWith(`${topicId}/`)) this.#owned.delete(key);
+  }
+
+  /**
+   * Changes the record of an owned partition, stored when the promise resolves. Changes of one partition are applied one after
+   * another. Throws MetadataError `fenced` or `conflict`: then it is no longer ours to change.
+   */
+  async updateRecord(
+    topicId: string,
+    partition: number,
+    change: (record: metadata.PartitionRecord) => metadata.PartitionRecord,
+  ): Promise<void> {
+    const key = partitionKey(topicId, partition);
+    await this.#mutex.run(key, async () => {
+      const owned = this.#owned.get(key);
+      if (owned === undefined) throw new MetadataError('conflict', `partition ${key} is not owned`);
+      const record = change(owned.record);
+      const recordKey = metadataKeys.partition(topicId, partition);
+      owned.modRevision = await this.#dependencies.lane.commit({
+        compare: [{ key: recordKey, target: 'modRevision', operator: '=', operand: owned.modRevision }],
+        operations: [{ type: 'put', key: recordKey, value: metadata.PartitionRecord.encode(record).finish() }],
+      });
+      owned.record = record;
+    });
+  }
+
+  #wake(): void {
+    this.#changed = true;
+    this.#running ??= this.#acquireUntilQuiet().finally(() => (this.#running = undefined));
+  }
+
+  async #acquireUntilQuiet(): Promise<void> {
+    const { clock, random, logger } = this.#dependencies;
+    for (let attempt = 0; this.#changed && !this.#closing.signal.aborted;) {
+      this.#changed = false;
+      try {
+        await this.#acquireAll();
+        attempt = 0;
+      } catch (error) {
+        if (this.#closing.signal.aborted || (error instanceof MetadataError && error.kind === 'fenced')) return;
+        logger.warn({ err: error }, 'partitions could not be taken over; trying again');
+        this.#changed = true;
+        await clock.sleep(backoffDelayMs(attempt, retryBackoff, random));
+        attempt += 1;
+      }
+    }
+  }
+
+  async #acquireAll(): Promise<void> {
+    let candidates: Candidate[] = [];
+    for (const topic of this.#dependencies.image.topics()) {
+      if (this.#missing(topic).length === 0) continue;
+      candidates.push(...(await this.#readCandidates(topic)));
+      while (candidates.length >= partitionsPerTransaction) {
+        await this.#acquire(candidates.slice(0, partitionsPerTransaction));
+        candidates = candidates.slice(partitionsPerTransaction);
+      }
+    }
+    if (candidates.length > 0) await this.#acquire(candidates);
+  }
+
+  #missing(topic: TopicImage): number[] {
+    const missing: number[] = [];
+    for (let partition = 0; partition < topic.partitionCount; partition += 1) {
+      if (!this.owns(topic.topicId, partition)) missing.push(partition);
+    }
+    return missing;
+  }
+
+  async #readCandidates(topic: TopicImage): Promise<Candidate[]> {
+    const records = await this.#readRecords(topic.topicId);
+    const living = await this.#livingSessions();
+    const candidates: Candidate[] = [];
+    for (const partition of this.#missing(topic)) {
+      const stored = records.get(metadataKeys.partition(topic.topicId, partition));
+      const owner = stored?.record.owner ?? '';
+      if (owner !== '' && owner !== this.#dependencies.incarnation && living.has(owner)) continue;
+      candidates.push({ topic, partition, record: stored?.record, modRevision: stored?.modRevision ?? 0 });
+    }
+    return candidates;
+  }
+
+  async #readRecords(topicId: string) {
+    const prefix = metadataPrefixes.partitionsOf(topicId);
+    const end = prefixEnd(prefix);
+    const records = new Map<string, { record: metadata.PartitionRecord; modRevision: Revision }>();
+    for (let key: string = prefix; ;) {
+      const { items, more } = await this.#dependencies.store.range({ key, end, limit: recordsPerRead });
+      for (const item of items) {
+        records.set(item.key, { record: metadata.PartitionRecord.decode(item.value), modRevision: item.modRevision });
+      }
+      const last = items.at(-1);
+      if (!more || last === undefined) return records;
+      key = `${last.key}\0`;
+    }
+  }
+
+  async #livingSessions(): Promise<ReadonlySet<string>> {
+    const prefix = metadataPrefixes.sessions;
+    const { items } = await this.#dependencies.store.range({ key: prefix, end: prefixEnd(prefix) });
+    return new Set(items.map((item) => item.key.slice(prefix.length)));
+  }
+
+  async #acquire(candidates: readonly Candidate[]): Promise<void> {
+    const { lane, incarnation, brokerId, onAcquired } = this.#dependencies;
+    const compare = new Map<string, Compare>();
+    const operations: Operation[] = [];
+    const acquired: AcquiredPartition[] = [];
+    for (const { topic, partition, record: previous, modRevision } of candidates) {
+      const key = metadataKeys.partition(topic.topicId, partition);
+      const topicKey = metadataKeys.topic(topic.name);
+      const record = nextRecord(previous, incarnation, brokerId);
+      compare.set(key, { key, target: 'modRevision', operator: '=', operand: modRevision });
+      compare.set(topicKey, { key: topicKey, target: 'createRevision', operator: '>', operand: 0 });
+      const tombstone = metadataKeys.tombstone(topic.topicId);
+      compare.set(tombstone, { key: tombstone, target: 'createRevision', operator: '=', operand: 0 });
+      const owner = previous?.owner ?? '';
+      if (owner !== '' && owner !== incarnation) {
+        const session = metadataKeys.session(owner);
+        compare.set(session, { key: session, target: 'createRevision', operator: '=', operand: 0 });
+      }
+      operations.push({ type: 'put', key, value: metadata.PartitionRecord.encode(record).finish() });
+      acquired.push({
+        topicId: topic.topicId,
+        topicName: topic.name,
+        partition,
+        record,
+        isNew: previous === undefined,
+      });
+    }
+    const revision = await lane.commit({ compare: [...compare.values()], operations });
+    await onAcquired(acquired, revision);
+    for (const { topicId, partition, record } of acquired) {
+      this.#owned.set(partitionKey(topicId, partition), { record, modRevision: revision });
+    }
+  }
+}
+
+/** The record as its next owner writes it: a higher leader epoch, everything else as it was. */
+function nextRecord(
+  previous: metadata.PartitionRecord | undefined,
+  incarnation: string,
+  brokerId: number,
+): metadata.PartitionRecord {
+  if (previous === undefined) {
+    return {
+      owner: incarnation,
+      brokerId,
+      leaderEpoch: 0,
+      logStartOffset: 0n,
+      foldedOffset: 0n,
+      epochStarts: [],
+    };
+  }
+  return { ...previous, owner: incarnation, brokerId, leaderEpoch: previous.leaderEpoch + 1 };
+}

@@ -1,0 +1,149 @@
+/**
+ * Makes flushes real, strictly in the order they closed: one transaction each through the lane. After it, and not before, offsets
+ * advance, the tail cache learns of the bytes, fetchers wake and producers are answered. The first flush that cannot be committed
+ * takes everything behind it along.
+ */
+import { encodeFlushManifest, ErrorCode, KafkaError, metadataKeys } from '@kafscale/protocol';
+import type { Lane } from '../../metadata/lane.ts';
+import { MetadataError } from '../../metadata/metadata-error.ts';
+import type { HotTail } from '../read/hot-tail.ts';
+import type { Failpoint } from './failpoint.ts';
+import type { Flush } from './flush.ts';
+
+/** Either the object is durable under `objectKey`, or it is known that nothing will refer to it. */
+export type UploadOutcome =
+  | { readonly objectKey: string; readonly error?: undefined }
+  | { readonly objectKey?: undefined; readonly error: KafkaError };
+
+export interface UploadingFlush {
+  readonly flush: Flush;
+  /** Never rejects. */
+  readonly outcome: Promise<UploadOutcome>;
+  /** Not to be committed: the upload ends as soon as it can and gives its memory back. */
+  abandon(): void;
+}
+
+/** A flush that was committed, for metrics. */
+export interface CommittedFlush {
+  readonly sizeBytes: number;
+  readonly partitionCount: number;
+  readonly createdMs: number;
+}
+
+export interface CommitterDependencies {
+  readonly lane: Lane;
+  readonly hotTail: HotTail;
+  readonly incarnation: string;
+  readonly failpoint: Failpoint;
+  /** Rolls back these flushes, oldest first, and everything accepted after them. */
+  readonly rollBack: (failed: readonly UploadingFlush[], error: KafkaError) => void;
+  readonly onCommitted: (flush: CommittedFlush) => void;
+}
+
+export class Committer {
+  readonly #dependencies: CommitterDependencies;
+  #queue: UploadingFlush[] = [];
+  #running = false;
+  #lastCommittedSequence = -1;
+  readonly #idleWaiters: (() => void)[] = [];
+
+  constructor(dependencies: CommitterDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** -1 before the first. */
+  get lastCommittedSequence(): number {
+    return this.#lastCommittedSequence;
+  }
+
+  enqueue(upload: UploadingFlush): void {
+    this.#queue.push(upload);
+    if (!this.#running) void this.#run();
+  }
+
+  /** Resolves when every flush enqueued so far is committed or failed. */
+  async idle(): Promise<void> {
+    if (!this.#running) return;
+    await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) await this.#commit(head);
+    this.#running = false;
+    for (const resume of this.#idleWaiters.splice(0)) resume();
+  }
+
+  async #commit(head: UploadingFlush): Promise<void> {
+    const { lane, incarnation, failpoint } = this.#dependencies;
+    const upload = await head.outcome;
+    if (upload.error !== undefined) {
+      this.#fail(upload.error);
+      return;
+    }
+    const { flush } = head;
+    failpoint('before-commit');
+    try {
+      await lane.commit({
+        operations: [
+          {
+            type: 'put',
+            key: metadataKeys.manifest(incarnation, flush.sequence),
+            value: encodeFlushManifest(upload.objectKey, flush.description, flush.footer, flush.footerPosition),
+          },
+        ],
+      });
+    } catch (error) {
+      this.#fail(toKafkaError(error));
+      return;
+    }
+    failpoint('after-commit-before-answer');
+    this.#queue.shift();
+    this.#apply(flush, upload.objectKey);
+  }
+
+  /** One synchronous step: nobody sees a part of a flush. */
+  #apply(flush: Flush, objectKey: string): void {
+    this.#lastCommittedSequence = flush.sequence;
+    this.#dependencies.hotTail.add(objectKey, flush.body, flush.slab);
+    for (const { writer, batches, ...extent } of flush.extents) {
+      for (const batch of batches) {
+        if (batch.producerId >= 0n) {
+          writer.producers.commit({
+            producerId: batch.producerId,
+            producerEpoch: batch.producerEpoch,
+            firstSequence: batch.firstSequence,
+            lastSequence: batch.lastSequence,
+            baseOffset: batch.baseOffset,
+            lastTimestamp: flush.createdMs,
+          });
+        }
+      }
+      writer.log.append({ ...extent, leaderEpoch: writer.log.leaderEpoch, objectKey });
+    }
+    for (const { batches } of flush.extents) {
+      for (const batch of batches) batch.settle({ committed: true, baseOffset: batch.baseOffset });
+    }
+    this.#dependencies.onCommitted({
+      sizeBytes: flush.body.length,
+      partitionCount: flush.extents.length,
+      createdMs: flush.createdMs,
+    });
+  }
+
+  #fail(error: KafkaError): void {
+    const failed = this.#queue;
+    this.#queue = [];
+    this.#dependencies.rollBack(failed, error);
+  }
+}
+
+/** A lane rejects only what was not applied and never will be, so these are true answers. */
+function toKafkaError(error: unknown): KafkaError {
+  if (error instanceof MetadataError && error.kind === 'fenced') {
+    return new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker lost its session', { cause: error });
+  }
+  return new KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, 'the flush was refused by the metadata store', {
+    cause: error,
+  });
+}

@@ -1,0 +1,62 @@
+/**
+ * Decides when the open flush closes. An idle broker flushes at once, so that a lone producer waits for the store and nothing else.
+ * Every such early flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however
+ * many producers and partitions it comes from. Under load a flush closes when it is full.
+ */
+import type { Clock } from '@kafscale/runtime';
+import type { FlushBuffer } from './flush-buffer.ts';
+
+export interface FlushPacerSettings {
+  /** The longest a batch waits for company. */
+  readonly windowMs: number;
+  /** A flush of this size closes without waiting. */
+  readonly maxBytes: number;
+  /** A flush with so many partitions and batches closes without waiting: it bounds the manifest. */
+  readonly maxEntries: number;
+  /** Uploads that may run at once; the open flush grows meanwhile. */
+  readonly maxUploads: number;
+}
+
+const burstTokens = 8;
+
+/** Close now, look again in so many milliseconds, or wait for the next append or finished upload. */
+export type FlushDecision = 'close' | 'wait' | { readonly afterMs: number };
+
+export class FlushPacer {
+  readonly #settings: FlushPacerSettings;
+  readonly #clock: Clock;
+  #tokens = burstTokens;
+  #refilledMs: number;
+  #openedMs = 0;
+
+  constructor(settings: FlushPacerSettings, clock: Clock) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#refilledMs = clock.monotonicMs();
+  }
+
+  /** The open flush got its first batch. */
+  opened(): void {
+    this.#openedMs = this.#clock.monotonicMs();
+  }
+
+  decide(buffer: FlushBuffer, uploadsInFlight: number): FlushDecision {
+    const { windowMs, maxBytes, maxEntries, maxUploads } = this.#settings;
+    if (buffer.isEmpty || uploadsInFlight >= maxUploads) return 'wait';
+    if (buffer.sizeBytes >= maxBytes || buffer.entryCount >= maxEntries) return 'close';
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#openedMs >= windowMs) return 'close';
+    if (uploadsInFlight === 0 && this.#takeToken(nowMs)) return 'close';
+    return { afterMs: windowMs - (nowMs - this.#openedMs) };
+  }
+
+  #takeToken(nowMs: number): boolean {
+    const { windowMs } = this.#settings;
+    const earned = windowMs === 0 ? burstTokens : (nowMs - this.#refilledMs) / windowMs;
+    this.#tokens = Math.min(burstTokens, this.#tokens + earned);
+    this.#refilledMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Gathers accepted batches into flushes, lays each out when the pacer says so, and uploads several at once. In which order they
+ * become real is the committer's part; what fails there is rolled back here, in one step with everything accepted after it.
+ */
+import { ErrorCode, KafkaError } from '@kafscale/protocol';
+import {
+  backoffDelayMs,
+  withDeadline,
+  type CancelTimer,
+  type Clock,
+  type Random,
+  type SlabArena,
+} from '@kafscale/runtime';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { StorageError } from '../../storage/storage-error.ts';
+import type { Committer, UploadingFlush, UploadOutcome } from './committer.ts';
+import type { Failpoint } from './failpoint.ts';
+import { closeFlush, type Flush } from './flush.ts';
+import { FlushBuffer } from './flush-buffer.ts';
+import { FlushPacer, type FlushPacerSettings } from './flush-pacer.ts';
+import type { PartitionWriter } from './partition-writer.ts';
+import { PendingBatch, type BatchToAppend, type SettledListener } from './pending-batch.ts';
+
+export interface FlusherSettings extends FlushPacerSettings {
+  /** How long one attempt to write the object may take; the next one goes under another name. */
+  readonly uploadAttemptDeadlineMs: number;
+  /** After this the flush has failed, and with it everything accepted after it. */
+  readonly uploadDeadlineMs: number;
+}
+
+export interface FlusherDependencies {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly objectStore: ObjectStore;
+  readonly arena: SlabArena;
+  readonly committer: Committer;
+  readonly clusterId: string;
+  readonly incarnation: string;
+  /** A name never used before for the object of that sequence. */
+  readonly nameObject: (sequence: number) => string;
+  readonly failpoint: Failpoint;
+  readonly settings: FlusherSettings;
+}
+
+const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
+
+export class Flusher {
+  readonly #dependencies: FlusherDependencies;
+  readonly #pacer: FlushPacer;
+  #open: FlushBuffer;
+  #lastClosedSequence = -1;
+  #uploadsInFlight = 0;
+  #decisionQueued = false;
+  #cancelTimer: CancelTimer | undefined;
+  #closed = false;
+
+  constructor(dependencies: FlusherDependencies) {
+    this.#dependencies = dependencies;
+    this.#pacer = new FlushPacer(dependencies.settings, dependencies.clock);
+    this.#open = new FlushBuffer(0);
+  }
+
+  /** Takes the batch into the open flush; `listener` learns its outcome, later and exactly once. */
+  append(writer: PartitionWriter, batch: BatchToAppend, listener: SettledListener): PendingBatch {
+    const pending = new PendingBatch(writer, batch, this.#open.sequence, listener);
+    if (this.#open.isEmpty) this.#pacer.opened();
+    this.#open.add(pending);
+    this.#queueDecision();
+    return pending;
+  }
+
+  /** Closes the open flush now, whatever the pacer thinks. */
+  flush(): void {
+    if (!this.#open.isEmpty) this.#closeOpenFlush();
+  }
+
+  /**
+   * The closed flushes in `failed` (oldest first) are not in the log and never will be: they and everything accepted after them are
+   * answered with `error`, and offsets and producer sequences return to the committed state.
+   */
+  rollBack(failed: readonly UploadingFlush[], error: KafkaError): void {
+    const abandoned = this.#open;
+    const firstFailed = failed[0]?.flush.sequence ?? abandoned.sequence;
+    this.#open = new FlushBuffer(abandoned.sequence + 1);
+    this.#lastClosedSequence = this.#dependencies.committer.lastCommittedSequence;
+
+    const nextOffsets = new Map<PartitionWriter, number>();
+    const batches: PendingBatch[] = [];
+    for (const { flush } of failed) {
+      for (const extent of flush.extents) {
+        if (!nextOffsets.has(extent.writer)) nextOffsets.set(extent.writer, extent.baseOffset);
+        batches.push(...extent.batches);
+      }
+    }
+    for (const [writer, accepted] of abandoned.batchesByWriter) {
+      if (!nextOffsets.has(writer)) nextOffsets.set(writer, writer.nextOffset);
+      batches.push(...accepted);
+    }
+    for (const [writer, nextOffset] of nextOffsets) writer.rollBack(firstFailed, nextOffset);
+    for (const upload of failed) upload.abandon();
+    for (const batch of batches) batch.settle({ committed: false, error });
+  }
+
+  /** Nothing is flushed after this. What is open or under way must have been settled before, or is rolled back by the caller. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer?.();
+  }
+
+  /** Decides once the current turn is over, so that all requests of one read share a flush. */
+  #queueDecision(): void {
+    if (this.#decisionQueued) return;
+    this.#decisionQueued = true;
+    queueMicrotask(() => {
+      this.#decisionQueued = false;
+      this.#decide();
+    });
+  }
+
+  #decide(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (this.#closed) return;
+    const decision = this.#pacer.decide(this.#open, this.#uploadsInFlight);
+    if (decision === 'close') this.#closeOpenFlush();
+    else if (decision !== 'wait') {
+      this.#cancelTimer = this.#dependencies.clock.schedule(decision.afterMs, () => this.#decide());
+    }
+  }
+
+  #closeOpenFlush(): void {
+    const { clock, arena, committer, clusterId, incarnation } = this.#dependencies;
+    const { sequence, batchesByWriter } = this.#open;
+    const flush = closeFlush(
+      { clusterId, incarnation, sequence, buildsOn: this.#lastClosedSequence, createdMs: clock.wallMs() },
+      batchesByWriter,
+      arena,
+    );
+    this.#open = new FlushBuffer(sequence + 1);
+    this.#lastClosedSequence = sequence;
+    committer.enqueue(this.#upload(flush));
+  }
+
+  #upload(flush: Flush): UploadingFlush {
+    const abandoned = new AbortController();
+    this.#uploadsInFlight += 1;
+    const outcome = this.#uploadWithRetries(flush, abandoned.signal).then((result) => {
+      this.#uploadsInFlight -= 1;
+      this.#queueDecision();
+      return result;
+    });
+    const abandon = () => {
+      abandoned.abort(new Error('the flush was rolled back'));
+      void outcome.then(() => flush.slab.release());
+    };
+    return { flush, outcome, abandon };
+  }
+
+  async #uploadWithRetries(flush: Flush, abandoned: AbortSignal): Promise<UploadOutcome> {
+    const { clock, random, objectStore, nameObject, failpoint, settings } = this.#dependencies;
+    const giveUpMs = clock.monotonicMs() + settings.uploadDeadlineMs;
+    for (let attempt = 0; ; attempt += 1) {
+      const objectKey = nameObject(flush.sequence);
+      try {
+        await withDeadline(clock, settings.uploadAttemptDeadlineMs, (deadline) =>
+          objectStore.create(objectKey, [flush.body], AbortSignal.any([deadline, abandoned])),
+        );
+        failpoint('after-object');
+        return { objectKey };
+      } catch (error) {
+        const retryMs = backoffDelayMs(attempt, uploadBackoff, random);
+        const hopeless = !(error instanceof StorageError) || error.kind === 'corrupt';
+        if (hopeless || abandoned.aborted || clock.monotonicMs() + retryMs >= giveUpMs) {
+          return {
+            error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store did not take the records', {
+              cause: error,
+            }),
+          };
+        }
+        await clock.sleep(retryMs);
+      }
+    }
+  }
+}
