@@ -6,7 +6,7 @@ export type CancelTimer = () => void;
 export interface Clock {
   /** Milliseconds since an arbitrary start; never goes back. For deadlines, leases and durations. */
   monotonicMs(): number;
-  /** Milliseconds since the Unix epoch; may jump. For timestamps that are stored or shown, never for a decision of safety. */
+  /** Whole milliseconds since the Unix epoch; may jump. For timestamps that are stored or shown, never for a decision of safety. */
   wallMs(): number;
   /** Runs `callback` once, at least `delayMs` from now. Does not keep the process alive. */
   schedule(delayMs: number, callback: () => void): CancelTimer;

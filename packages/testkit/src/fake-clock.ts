@@ -33,7 +33,7 @@ export class FakeClock implements Clock {
   }
 
   wallMs(): number {
-    return this.#wallMs;
+    return Math.floor(this.#wallMs);
   }
 
   /** Timers that are set and have neither fired nor been cancelled. */
