@@ -28,3 +28,52 @@ export {
   flushTrailerBytes,
   maxInlineManifestBytes,
 } from './stored/flush-object.ts';
+export {
+  apis,
+  alterClientQuotas,
+  alterConfigs,
+  alterPartitionReassignments,
+  alterUserScramCredentials,
+  apiVersions,
+  createAcls,
+  createPartitions,
+  createTopics,
+  deleteAcls,
+  deleteGroups,
+  deleteRecords,
+  deleteTopics,
+  describeAcls,
+  describeClientQuotas,
+  describeCluster,
+  describeConfigs,
+  describeGroups,
+  describeLogDirs,
+  describeTopicPartitions,
+  describeUserScramCredentials,
+  electLeaders,
+  fetch,
+  findCoordinator,
+  heartbeat,
+  incrementalAlterConfigs,
+  initProducerId,
+  joinGroup,
+  leaveGroup,
+  listGroups,
+  listOffsets,
+  listPartitionReassignments,
+  metadataApi,
+  offsetCommit,
+  offsetDelete,
+  offsetFetch,
+  offsetForLeaderEpoch,
+  produce,
+  saslAuthenticate,
+  saslHandshake,
+  syncGroup,
+} from './messages/index.ts';
+export { defineApi, type Api, type Codec, type RequestOf, type ResponseOf } from './wire/define-api.ts';
+export { zeroUuid } from './wire/fields.ts';
+export { encodeRequest, encodeResponse, frameLength, framePrefixBytes } from './wire/frame.ts';
+export { readRequestHeader, readResponseHeader, type RequestHeader } from './wire/headers.ts';
+export { Reader } from './wire/reader.ts';
+export { Writer, type Encoded } from './wire/writer.ts';
