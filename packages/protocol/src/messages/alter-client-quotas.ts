@@ -1,8 +1,7 @@
-// AlterClientQuotas: sets and removes quotas (KIP-546).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, float64, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/** AlterClientQuotas: sets and removes quotas (KIP-546). */
 export const alterClientQuotas = defineApi({
   key: 49,
   name: 'AlterClientQuotas',
@@ -11,19 +10,8 @@ export const alterClientQuotas = defineApi({
   request: struct({
     entries: array(
       struct({
-        entity: array(
-          struct({
-            entityType: string(),
-            entityName: nullable(string()),
-          }),
-        ),
-        ops: array(
-          struct({
-            key: string(),
-            value: float64(),
-            remove: boolean(),
-          }),
-        ),
+        entity: array(struct({ entityType: string(), entityName: nullable(string()) })),
+        ops: array(struct({ key: string(), value: float64(), remove: boolean() })),
       }),
     ),
     validateOnly: boolean(),
@@ -34,12 +22,7 @@ export const alterClientQuotas = defineApi({
       struct({
         errorCode: errorCode(),
         errorMessage: nullable(string()),
-        entity: array(
-          struct({
-            entityType: string(),
-            entityName: nullable(string()),
-          }),
-        ),
+        entity: array(struct({ entityType: string(), entityName: nullable(string()) })),
       }),
     ),
   }),

@@ -1,8 +1,9 @@
-// AlterConfigs: replaces all settings of a resource (KIP-133). IncrementalAlterConfigs does it setting by setting.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * AlterConfigs: replaces all settings of a resource (KIP-133). IncrementalAlterConfigs does it setting by setting.
+ */
 export const alterConfigs = defineApi({
   key: 33,
   name: 'AlterConfigs',
@@ -13,12 +14,7 @@ export const alterConfigs = defineApi({
       struct({
         resourceType: int8(),
         resourceName: string(),
-        configs: array(
-          struct({
-            name: string(),
-            value: nullable(string()),
-          }),
-        ),
+        configs: array(struct({ name: string(), value: nullable(string()) })),
       }),
     ),
     validateOnly: boolean(),

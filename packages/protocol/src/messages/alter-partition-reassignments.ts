@@ -1,8 +1,9 @@
-// AlterPartitionReassignments: moves replicas (KIP-455). v1 can forbid a change of the replication factor (KIP-860).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * AlterPartitionReassignments: moves replicas (KIP-455). v1 can forbid a change of the replication factor (KIP-860).
+ */
 export const alterPartitionReassignments = defineApi({
   key: 45,
   name: 'AlterPartitionReassignments',

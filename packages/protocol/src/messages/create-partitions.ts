@@ -1,8 +1,7 @@
-// CreatePartitions: more partitions for topics (KIP-195). v3 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/** CreatePartitions: more partitions for topics (KIP-195). v3 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599). */
 export const createPartitions = defineApi({
   key: 37,
   name: 'CreatePartitions',
@@ -13,13 +12,7 @@ export const createPartitions = defineApi({
       struct({
         name: string(),
         count: int32(),
-        assignments: nullable(
-          array(
-            struct({
-              brokerIds: array(int32()),
-            }),
-          ),
-        ),
+        assignments: nullable(array(struct({ brokerIds: array(int32()) }))),
       }),
     ),
     timeoutMs: int32(),
@@ -27,12 +20,6 @@ export const createPartitions = defineApi({
   }),
   response: struct({
     throttleTimeMs: int32(),
-    results: array(
-      struct({
-        name: string(),
-        errorCode: errorCode(),
-        errorMessage: nullable(string()),
-      }),
-    ),
+    results: array(struct({ name: string(), errorCode: errorCode(), errorMessage: nullable(string()) })),
   }),
 });

@@ -1,7 +1,3 @@
-// CreateTopics: new topics.
-// v1 adds validateOnly; v4 lets the broker choose the number of partitions and replicas by -1 (KIP-464); v5 answers the configuration
-// (KIP-525); v6 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599); v7 answers the topic id (KIP-516).
-
 import { defineApi } from '../wire/define-api.ts';
 import {
   array,
@@ -17,6 +13,11 @@ import {
   zeroUuid,
 } from '../wire/fields.ts';
 
+/**
+ * CreateTopics: new topics.
+ * v1 adds validateOnly; v4 lets the broker choose the number of partitions and replicas by -1 (KIP-464); v5 answers
+ * the configuration (KIP-525); v6 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599); v7 answers the topic id (KIP-516).
+ */
 export const createTopics = defineApi({
   key: 19,
   name: 'CreateTopics',
@@ -28,18 +29,8 @@ export const createTopics = defineApi({
         name: string(),
         numPartitions: int32(),
         replicationFactor: int16(),
-        assignments: array(
-          struct({
-            partitionIndex: int32(),
-            brokerIds: array(int32()),
-          }),
-        ),
-        configs: array(
-          struct({
-            name: string(),
-            value: nullable(string()),
-          }),
-        ),
+        assignments: array(struct({ partitionIndex: int32(), brokerIds: array(int32()) })),
+        configs: array(struct({ name: string(), value: nullable(string()) })),
       }),
     ),
     timeoutMs: int32(),
@@ -53,7 +44,7 @@ export const createTopics = defineApi({
         topicId: uuid().since(7, zeroUuid),
         errorCode: errorCode(),
         errorMessage: nullable(string()).since(1, ''),
-        topicConfigErrorCode: int16().tagged(0, 5, 0),
+        topicConfigErrorCode: errorCode().tagged(0, 5, 0),
         numPartitions: int32().since(5, -1),
         replicationFactor: int16().since(5, -1),
         configs: nullable(

@@ -1,8 +1,10 @@
-// DeleteAcls: removes the access rules that match filters (KIP-140). v1 adds pattern types (KIP-290), v3 users as resources (KIP-48).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * DeleteAcls: removes the access rules that match filters (KIP-140). v1 adds pattern types (KIP-290), v3 users as
+ * resources (KIP-48).
+ */
 export const deleteAcls = defineApi({
   key: 31,
   name: 'DeleteAcls',

@@ -1,8 +1,7 @@
-// DeleteGroups: removes empty groups with their offsets (KIP-229).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, string, struct } from '../wire/fields.ts';
 
+/** DeleteGroups: removes empty groups with their offsets (KIP-229). */
 export const deleteGroups = defineApi({
   key: 42,
   name: 'DeleteGroups',
@@ -13,11 +12,6 @@ export const deleteGroups = defineApi({
   }),
   response: struct({
     throttleTimeMs: int32(),
-    results: array(
-      struct({
-        groupId: string(),
-        errorCode: errorCode(),
-      }),
-    ),
+    results: array(struct({ groupId: string(), errorCode: errorCode() })),
   }),
 });

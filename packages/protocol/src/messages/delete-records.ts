@@ -1,8 +1,7 @@
-// DeleteRecords: moves the start of partitions (KIP-107). Offset -1 stands for the high watermark.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, offset, string, struct } from '../wire/fields.ts';
 
+/** DeleteRecords: moves the start of partitions (KIP-107). Offset -1 stands for the high watermark. */
 export const deleteRecords = defineApi({
   key: 21,
   name: 'DeleteRecords',
@@ -27,13 +26,7 @@ export const deleteRecords = defineApi({
     topics: array(
       struct({
         name: string(),
-        partitions: array(
-          struct({
-            partitionIndex: int32(),
-            lowWatermark: offset(),
-            errorCode: errorCode(),
-          }),
-        ),
+        partitions: array(struct({ partitionIndex: int32(), lowWatermark: offset(), errorCode: errorCode() })),
       }),
     ),
   }),

@@ -1,8 +1,10 @@
-// DescribeAcls: the access rules that match a filter (KIP-140). v1 adds pattern types (KIP-290), v3 users as resources (KIP-48).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * DescribeAcls: the access rules that match a filter (KIP-140). v1 adds pattern types (KIP-290), v3 users as
+ * resources (KIP-48).
+ */
 export const describeAcls = defineApi({
   key: 29,
   name: 'DescribeAcls',

@@ -1,8 +1,7 @@
-// DescribeClientQuotas: the quotas that match a filter (KIP-546).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, float64, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/** DescribeClientQuotas: the quotas that match a filter (KIP-546). */
 export const describeClientQuotas = defineApi({
   key: 48,
   name: 'DescribeClientQuotas',
@@ -25,18 +24,8 @@ export const describeClientQuotas = defineApi({
     entries: nullable(
       array(
         struct({
-          entity: array(
-            struct({
-              entityType: string(),
-              entityName: nullable(string()),
-            }),
-          ),
-          values: array(
-            struct({
-              key: string(),
-              value: float64(),
-            }),
-          ),
+          entity: array(struct({ entityType: string(), entityName: nullable(string()) })),
+          values: array(struct({ key: string(), value: float64() })),
         }),
       ),
     ),

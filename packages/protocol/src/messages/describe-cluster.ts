@@ -1,8 +1,10 @@
-// DescribeCluster: id, controller and brokers of the cluster (KIP-700). v1 asks for brokers or controllers (KIP-919), v2 for fenced ones too (KIP-1073).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * DescribeCluster: id, controller and brokers of the cluster (KIP-700). v1 asks for brokers or controllers (KIP-919),
+ * v2 for fenced ones too (KIP-1073).
+ */
 export const describeCluster = defineApi({
   key: 60,
   name: 'DescribeCluster',

@@ -1,9 +1,10 @@
-// DescribeConfigs: settings of topics, brokers and others (KIP-133).
-// v1 replaces isDefault by the source, and adds synonyms (KIP-226); v3 types and documentation (KIP-569).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * DescribeConfigs: settings of topics, brokers and others (KIP-133).
+ * v1 replaces isDefault by the source, and adds synonyms (KIP-226); v3 types and documentation (KIP-569).
+ */
 export const describeConfigs = defineApi({
   key: 32,
   name: 'DescribeConfigs',
@@ -36,13 +37,7 @@ export const describeConfigs = defineApi({
             isDefault: boolean().until(1, false),
             configSource: int8().since(1, -1),
             isSensitive: boolean(),
-            synonyms: array(
-              struct({
-                name: string(),
-                value: nullable(string()),
-                source: int8(),
-              }),
-            ).since(1, []),
+            synonyms: array(struct({ name: string(), value: nullable(string()), source: int8() })).since(1, []),
             configType: int8().since(3, 0),
             documentation: nullable(string()).since(3, ''),
           }),

@@ -1,10 +1,11 @@
-// DescribeGroups: state and members of classic groups.
-// v3 adds authorized operations (KIP-430); v4 static members (KIP-345); v6 answers GROUP_ID_NOT_FOUND instead of the state Dead
-// (KIP-1043).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, bytes, errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * DescribeGroups: state and members of classic groups.
+ * v3 adds authorized operations (KIP-430); v4 static members (KIP-345); v6 answers GROUP_ID_NOT_FOUND instead of the
+ * state Dead (KIP-1043).
+ */
 export const describeGroups = defineApi({
   key: 15,
   name: 'DescribeGroups',

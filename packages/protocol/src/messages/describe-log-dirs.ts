@@ -1,22 +1,17 @@
-// DescribeLogDirs: sizes of logs (KIP-113). v3 adds the error of the whole request, v4 the volume's size (KIP-827), v5 cordoned folders (KIP-1066).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, int64, nullable, offset, string, struct } from '../wire/fields.ts';
 
+/**
+ * DescribeLogDirs: sizes of logs (KIP-113). v3 adds the error of the whole request, v4 the volume's size (KIP-827),
+ * v5 cordoned folders (KIP-1066).
+ */
 export const describeLogDirs = defineApi({
   key: 35,
   name: 'DescribeLogDirs',
   versions: [0, 5],
   flexibleFrom: 2,
   request: struct({
-    topics: nullable(
-      array(
-        struct({
-          topic: string(),
-          partitions: array(int32()),
-        }),
-      ),
-    ),
+    topics: nullable(array(struct({ topic: string(), partitions: array(int32()) }))),
   }),
   response: struct({
     throttleTimeMs: int32(),

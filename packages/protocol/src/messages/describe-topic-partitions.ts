@@ -1,26 +1,16 @@
-// DescribeTopicPartitions: topics partition by partition, in pages (KIP-966). A null next cursor ends them.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, nullable, string, struct, uuid } from '../wire/fields.ts';
 
+/** DescribeTopicPartitions: topics partition by partition, in pages (KIP-966). A null next cursor ends them. */
 export const describeTopicPartitions = defineApi({
   key: 75,
   name: 'DescribeTopicPartitions',
   versions: [0, 0],
   flexibleFrom: 0,
   request: struct({
-    topics: array(
-      struct({
-        name: string(),
-      }),
-    ),
+    topics: array(struct({ name: string() })),
     responsePartitionLimit: int32(),
-    cursor: nullable(
-      struct({
-        topicName: string(),
-        partitionIndex: int32(),
-      }),
-    ),
+    cursor: nullable(struct({ topicName: string(), partitionIndex: int32() })),
   }),
   response: struct({
     throttleTimeMs: int32(),
@@ -46,11 +36,6 @@ export const describeTopicPartitions = defineApi({
         topicAuthorizedOperations: int32(),
       }),
     ),
-    nextCursor: nullable(
-      struct({
-        topicName: string(),
-        partitionIndex: int32(),
-      }),
-    ),
+    nextCursor: nullable(struct({ topicName: string(), partitionIndex: int32() })),
   }),
 });

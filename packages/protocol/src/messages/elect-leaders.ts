@@ -1,8 +1,7 @@
-// ElectLeaders: elects leaders of partitions (KIP-183). v1 adds the kind of election (KIP-460).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/** ElectLeaders: elects leaders of partitions (KIP-183). v1 adds the kind of election (KIP-460). */
 export const electLeaders = defineApi({
   key: 43,
   name: 'ElectLeaders',
@@ -10,14 +9,7 @@ export const electLeaders = defineApi({
   flexibleFrom: 2,
   request: struct({
     electionType: int8().since(1, 0), // 0 preferred, 1 unclean
-    topicPartitions: nullable(
-      array(
-        struct({
-          topic: string(),
-          partitions: array(int32()),
-        }),
-      ),
-    ),
+    topicPartitions: nullable(array(struct({ topic: string(), partitions: array(int32()) }))),
     timeoutMs: int32(),
   }),
   response: struct({

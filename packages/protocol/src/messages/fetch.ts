@@ -1,8 +1,3 @@
-// Fetch: record batches from an offset on, waiting until enough bytes are there.
-// v4 adds isolation levels (KIP-98); v7 sessions (KIP-227); v9 leader epochs (KIP-320); v10 zstd (KIP-110); v11 the consumer's rack
-// (KIP-392); v12 divergence (KIP-595); v13 names topics by id (KIP-516); v16 endpoints of new leaders (KIP-951); v17 directory ids of
-// followers (KIP-853); v18 the high watermark a follower knows (KIP-1166).
-
 import { defineApi } from '../wire/define-api.ts';
 import {
   array,
@@ -19,6 +14,17 @@ import {
   zeroUuid,
 } from '../wire/fields.ts';
 
+const abortedTransaction = struct({ producerId: int64(), firstOffset: offset() });
+const noReplica = { replicaId: -1, replicaEpoch: -1n };
+const noEpoch = { epoch: -1, endOffset: -1 };
+const noLeader = { leaderId: -1, leaderEpoch: -1 };
+
+/**
+ * Fetch: record batches from an offset on, waiting until enough bytes are there.
+ * v4 adds isolation levels (KIP-98); v7 sessions (KIP-227); v9 leader epochs (KIP-320); v10 zstd (KIP-110); v11 the
+ * consumer's rack (KIP-392); v12 divergence (KIP-595); v13 names topics by id (KIP-516); v16 endpoints of new leaders
+ * (KIP-951); v17 directory ids of followers (KIP-853); v18 the high watermark a follower knows (KIP-1166).
+ */
 export const fetch = defineApi({
   key: 1,
   name: 'Fetch',
@@ -27,10 +33,7 @@ export const fetch = defineApi({
   request: struct({
     clusterId: nullable(string()).tagged(0, 12, null),
     replicaId: int32().until(15, -1), // -1 for consumers
-    replicaState: struct({
-      replicaId: int32(),
-      replicaEpoch: int64(),
-    }).tagged(1, 15, { replicaId: -1, replicaEpoch: -1n }),
+    replicaState: struct({ replicaId: int32(), replicaEpoch: int64() }).tagged(1, 15, noReplica),
     maxWaitMs: int32(),
     minBytes: int32(),
     maxBytes: int32().since(3, 0x7fffffff),
@@ -79,26 +82,10 @@ export const fetch = defineApi({
             highWatermark: offset(),
             lastStableOffset: offset().since(4, -1),
             logStartOffset: offset().since(5, -1),
-            divergingEpoch: struct({
-              epoch: int32(),
-              endOffset: offset(),
-            }).tagged(0, 12, { epoch: -1, endOffset: -1 }),
-            currentLeader: struct({
-              leaderId: int32(),
-              leaderEpoch: int32(),
-            }).tagged(1, 12, { leaderId: -1, leaderEpoch: -1 }),
-            snapshotId: struct({
-              endOffset: offset(),
-              epoch: int32(),
-            }).tagged(2, 12, { endOffset: -1, epoch: -1 }),
-            abortedTransactions: nullable(
-              array(
-                struct({
-                  producerId: int64(),
-                  firstOffset: offset(),
-                }),
-              ),
-            ).since(4, []), // null for read_uncommitted
+            divergingEpoch: struct({ epoch: int32(), endOffset: offset() }).tagged(0, 12, noEpoch),
+            currentLeader: struct({ leaderId: int32(), leaderEpoch: int32() }).tagged(1, 12, noLeader),
+            snapshotId: struct({ endOffset: offset(), epoch: int32() }).tagged(2, 12, noEpoch),
+            abortedTransactions: nullable(array(abortedTransaction)).since(4, []), // null for read_uncommitted
             preferredReadReplica: int32().since(11, -1), // -1 for none
             records: nullable(recordSlices()),
           }),

@@ -1,10 +1,11 @@
-// FindCoordinator: the broker that coordinates a group or a transactional id.
-// v1 adds the kind of key (0 group, 1 transaction; 2 share since v6, KIP-932). v4 asks for many keys at once (KIP-699), so the single
-// key's fields are gone from there on. v5 lets TRANSACTION_ABORTABLE be answered (KIP-890).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * FindCoordinator: the broker that coordinates a group or a transactional id.
+ * v1 adds the kind of key (0 group, 1 transaction; 2 share since v6, KIP-932). v4 asks for many keys at once
+ * (KIP-699), so the single key's fields are gone from there on. v5 lets TRANSACTION_ABORTABLE be answered (KIP-890).
+ */
 export const findCoordinator = defineApi({
   key: 10,
   name: 'FindCoordinator',

@@ -1,8 +1,7 @@
-// Heartbeat: a member shows it is alive. groupInstanceId since v3 (KIP-345), flexible since v4 (KIP-482).
-
 import { defineApi } from '../wire/define-api.ts';
 import { errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/** Heartbeat: a member shows it is alive. groupInstanceId since v3 (KIP-345), flexible since v4 (KIP-482). */
 export const heartbeat = defineApi({
   key: 12,
   name: 'Heartbeat',

@@ -1,8 +1,7 @@
-// IncrementalAlterConfigs: changes single settings of resources (KIP-339).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
+/** IncrementalAlterConfigs: changes single settings of resources (KIP-339). */
 export const incrementalAlterConfigs = defineApi({
   key: 44,
   name: 'IncrementalAlterConfigs',

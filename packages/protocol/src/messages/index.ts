@@ -1,4 +1,4 @@
-// The APIs that are declared, by API key. One file each, named as Kafka names it; a new one is added here and in the package's index.
+// Every declared API. One file each, named as Kafka names the API; a new one is added here and in the package's index.ts.
 
 import type { Api } from '../wire/define-api.ts';
 import { alterClientQuotas } from './alter-client-quotas.ts';

@@ -1,10 +1,12 @@
-// JoinGroup: a member enters a rebalance of a classic group and waits for its outcome.
-// v0 has no rebalance timeout, the session timeout stands for it; v4 makes new members come twice, with an id (KIP-394); v5 adds static
-// members (KIP-345); v7 the protocol type (KIP-559); v8 a reason (KIP-800); v9 lets the leader skip the assignment (KIP-814).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, boolean, bytes, errorCode, int32, nullable, nullableSince, string, struct } from '../wire/fields.ts';
 
+/**
+ * JoinGroup: a member enters a rebalance of a classic group and waits for its outcome.
+ * v0 has no rebalance timeout, the session timeout stands for it; v4 makes new members come twice, with an id
+ * (KIP-394); v5 adds static members (KIP-345); v7 the protocol type (KIP-559); v8 a reason (KIP-800); v9 lets the
+ * leader skip the assignment (KIP-814).
+ */
 export const joinGroup = defineApi({
   key: 11,
   name: 'JoinGroup',
@@ -17,12 +19,7 @@ export const joinGroup = defineApi({
     memberId: string(),
     groupInstanceId: nullable(string()).since(5, null), // null for dynamic members
     protocolType: string(),
-    protocols: array(
-      struct({
-        name: string(),
-        metadata: bytes(),
-      }),
-    ),
+    protocols: array(struct({ name: string(), metadata: bytes() })),
     reason: nullable(string()).since(8, null),
   }),
   response: struct({

@@ -1,9 +1,11 @@
-// LeaveGroup: members leave their group.
-// v0-2 carry one member, v3 a list in which static members can be named by their instance (KIP-345); v5 adds a reason (KIP-800).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/**
+ * LeaveGroup: members leave their group.
+ * v0-2 carry one member, v3 a list in which static members can be named by their instance (KIP-345); v5 adds a reason
+ * (KIP-800).
+ */
 export const leaveGroup = defineApi({
   key: 13,
   name: 'LeaveGroup',

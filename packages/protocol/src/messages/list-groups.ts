@@ -1,8 +1,7 @@
-// ListGroups: the groups a broker coordinates. v4 filters by state (KIP-518), v5 by type (KIP-848).
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, string, struct } from '../wire/fields.ts';
 
+/** ListGroups: the groups a broker coordinates. v4 filters by state (KIP-518), v5 by type (KIP-848). */
 export const listGroups = defineApi({
   key: 16,
   name: 'ListGroups',

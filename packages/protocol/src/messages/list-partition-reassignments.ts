@@ -1,8 +1,7 @@
-// ListPartitionReassignments: the moves of replicas under way (KIP-455). Null topics mean all.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, nullable, string, struct } from '../wire/fields.ts';
 
+/** ListPartitionReassignments: the moves of replicas under way (KIP-455). Null topics mean all. */
 export const listPartitionReassignments = defineApi({
   key: 46,
   name: 'ListPartitionReassignments',
@@ -10,14 +9,7 @@ export const listPartitionReassignments = defineApi({
   flexibleFrom: 0,
   request: struct({
     timeoutMs: int32(),
-    topics: nullable(
-      array(
-        struct({
-          name: string(),
-          partitionIndexes: array(int32()),
-        }),
-      ),
-    ),
+    topics: nullable(array(struct({ name: string(), partitionIndexes: array(int32()) }))),
   }),
   response: struct({
     throttleTimeMs: int32(),

@@ -1,8 +1,3 @@
-// Metadata: brokers, and leaders of the partitions of topics.
-// No topics asked for means all of them in v0; from v1 on null means all and an empty list none. v4 lets the client refuse
-// auto-creation; v8 adds authorized operations (KIP-430), which move to DescribeCluster for the cluster in v11; v10 topic ids
-// (KIP-516), by which v12 can ask; v13 an error for the whole request (KIP-1102).
-
 import { defineApi } from '../wire/define-api.ts';
 import {
   array,
@@ -17,22 +12,20 @@ import {
   zeroUuid,
 } from '../wire/fields.ts';
 
-// Not `metadata`, which is the namespace of the stored values.
+/**
+ * Metadata: brokers, and leaders of the partitions of topics.
+ * No topics asked for means all of them in v0; from v1 on null means all and an empty list none. v4 lets the client
+ * refuse auto-creation; v8 adds authorized operations (KIP-430), which move to DescribeCluster for the cluster in
+ * v11; v10 topic ids (KIP-516), by which v12 can ask; v13 an error for the whole request (KIP-1102). Not named
+ * `metadata`, which is the namespace of the stored values.
+ */
 export const metadataApi = defineApi({
   key: 3,
   name: 'Metadata',
   versions: [0, 13],
   flexibleFrom: 9,
   request: struct({
-    topics: nullableSince(
-      1,
-      array(
-        struct({
-          topicId: uuid().since(10, zeroUuid),
-          name: nullableSince(10, string()),
-        }),
-      ),
-    ),
+    topics: nullableSince(1, array(struct({ topicId: uuid().since(10, zeroUuid), name: nullableSince(10, string()) }))),
     allowAutoTopicCreation: boolean().since(4, true),
     includeClusterAuthorizedOperations: boolean().between(8, 11, false),
     includeTopicAuthorizedOperations: boolean().since(8, false),

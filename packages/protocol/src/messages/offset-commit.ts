@@ -1,11 +1,12 @@
-// OffsetCommit: a group's positions.
-// v1 adds the generation and a timestamp per partition, which v2 replaces by a retention time for the whole commit, gone in v5 for the
-// broker's own (KIP-211); v6 adds leader epochs (KIP-320); v7 static members (KIP-345); v9 serves the consumer protocol (KIP-848); v10
-// names topics by id.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int64, nullable, string, struct, uuid, zeroUuid } from '../wire/fields.ts';
 
+/**
+ * OffsetCommit: a group's positions.
+ * v1 adds the generation and a timestamp per partition, which v2 replaces by a retention time for the whole commit,
+ * gone in v5 for the broker's own (KIP-211); v6 adds leader epochs (KIP-320); v7 static members (KIP-345); v9 serves
+ * the consumer protocol (KIP-848); v10 names topics by id.
+ */
 export const offsetCommit = defineApi({
   key: 8,
   name: 'OffsetCommit',
@@ -39,12 +40,7 @@ export const offsetCommit = defineApi({
       struct({
         name: string().until(10, ''),
         topicId: uuid().since(10, zeroUuid),
-        partitions: array(
-          struct({
-            partitionIndex: int32(),
-            errorCode: errorCode(),
-          }),
-        ),
+        partitions: array(struct({ partitionIndex: int32(), errorCode: errorCode() })),
       }),
     ),
   }),

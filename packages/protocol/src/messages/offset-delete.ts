@@ -1,8 +1,7 @@
-// OffsetDelete: forgets committed offsets of a group (KIP-496). Never flexible.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, string, struct } from '../wire/fields.ts';
 
+/** OffsetDelete: forgets committed offsets of a group (KIP-496). Never flexible. */
 export const offsetDelete = defineApi({
   key: 47,
   name: 'OffsetDelete',
@@ -13,11 +12,7 @@ export const offsetDelete = defineApi({
     topics: array(
       struct({
         name: string(),
-        partitions: array(
-          struct({
-            partitionIndex: int32(),
-          }),
-        ),
+        partitions: array(struct({ partitionIndex: int32() })),
       }),
     ),
   }),
@@ -27,12 +22,7 @@ export const offsetDelete = defineApi({
     topics: array(
       struct({
         name: string(),
-        partitions: array(
-          struct({
-            partitionIndex: int32(),
-            errorCode: errorCode(),
-          }),
-        ),
+        partitions: array(struct({ partitionIndex: int32(), errorCode: errorCode() })),
       }),
     ),
   }),

@@ -1,7 +1,3 @@
-// OffsetFetch: a group's committed positions.
-// From v2 on null topics mean all; v7 adds requireStable (KIP-447); v8 asks for many groups at once (KIP-709), so the single group's
-// fields are gone from there on; v9 adds the member of the consumer protocol (KIP-848); v10 names topics by id.
-
 import { defineApi } from '../wire/define-api.ts';
 import {
   array,
@@ -17,6 +13,12 @@ import {
   zeroUuid,
 } from '../wire/fields.ts';
 
+/**
+ * OffsetFetch: a group's committed positions.
+ * From v2 on null topics mean all; v7 adds requireStable (KIP-447); v8 asks for many groups at once (KIP-709), so the
+ * single group's fields are gone from there on; v9 adds the member of the consumer protocol (KIP-848); v10 names
+ * topics by id.
+ */
 export const offsetFetch = defineApi({
   key: 9,
   name: 'OffsetFetch',
@@ -24,15 +26,7 @@ export const offsetFetch = defineApi({
   flexibleFrom: 6,
   request: struct({
     groupId: string().until(8, ''),
-    topics: nullableSince(
-      2,
-      array(
-        struct({
-          name: string(),
-          partitionIndexes: array(int32()),
-        }),
-      ),
-    ).until(8, []),
+    topics: nullableSince(2, array(struct({ name: string(), partitionIndexes: array(int32()) }))).until(8, []),
     groups: array(
       struct({
         groupId: string(),

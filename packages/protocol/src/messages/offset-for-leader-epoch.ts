@@ -1,9 +1,11 @@
-// OffsetForLeaderEpoch: where a leader epoch ended (KIP-101).
-// v1 adds the epoch to the answer (KIP-279); v2 the client's current epoch (KIP-320); v3 the replica id, -2 for one that only looks.
-
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, offset, string, struct } from '../wire/fields.ts';
 
+/**
+ * OffsetForLeaderEpoch: where a leader epoch ended (KIP-101).
+ * v1 adds the epoch to the answer (KIP-279); v2 the client's current epoch (KIP-320); v3 the replica id, -2 for one
+ * that only looks.
+ */
 export const offsetForLeaderEpoch = defineApi({
   key: 23,
   name: 'OffsetForLeaderEpoch',

@@ -206,7 +206,7 @@ class EncoderText {
     this.#flush();
     for (const { name, field, nullable, local, isSet } of present) {
       source.line(`if (${isSet}) {`);
-      this.#call(`unsignedVarint(${field.versions.tag})`);
+      this.#call(`unsignedVarint(${String(field.versions.tag)})`);
       this.#call('beginSized()');
       this.#value(local, field, join(path, name), nullable);
       this.#call('endSized()');

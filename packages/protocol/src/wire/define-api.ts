@@ -36,8 +36,8 @@ export interface Api<Request, Response> {
   readonly response: Codec<Response>;
 }
 
-export type RequestOf<A> = A extends Api<infer Request, unknown> ? Request : never;
-export type ResponseOf<A> = A extends Api<infer _Request, infer Response> ? Response : never;
+export type RequestOf<A> = A extends { readonly request: Codec<infer Request> } ? Request : never;
+export type ResponseOf<A> = A extends { readonly response: Codec<infer Response> } ? Response : never;
 
 interface ApiDeclaration<Request, Response> extends Omit<Api<Request, Response>, 'request' | 'response'> {
   readonly request: Field<Request>;

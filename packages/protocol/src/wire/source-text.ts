@@ -33,6 +33,7 @@ export class SourceText {
       `};`,
     ].join('\n');
     // The text holds field names (checked by `struct`) and numbers of the declaration, nothing that came from outside.
+    // eslint-disable-next-line @typescript-eslint/no-implied-eval
     return (new Function('outside', text) as (outside: unknown) => F)(outside);
   }
 }
