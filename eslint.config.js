@@ -44,16 +44,7 @@ const style = [
 
 export default tseslint.config(
   {
-    ignores: [
-      '**/dist/',
-      '**/generated/',
-      '**/node_modules/',
-      '.nx/',
-      'coverage/',
-      'packages/*/bin/',
-      '**/*.java',
-      '**/*.go',
-    ],
+    ignores: ['**/dist/', '**/generated/', '**/node_modules/', '.nx/', 'coverage/', '**/*.d.ts', 'packages/*/bin/'],
   },
   {
     files: typescript,
