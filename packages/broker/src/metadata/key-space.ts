@@ -75,15 +75,16 @@ export class KeySpace {
     this.#entries.insert({ sortKey: sortKey(kv.key), versions: [{ type: 'put', kv }] });
   }
 
-  /** The keys of a range as of `request.revision`, or of now. Throws `compacted`, `invalid` for the future. */
-  range(request: RangeRequest): RangeResult {
+  /**
+   * The keys of a range as of `request.revision`, or of now. `presentRevision` is what counts as now: a store may hold changes
+   * that nobody may see yet. Throws `compacted`, and `invalid` for the future.
+   */
+  range(request: RangeRequest, presentRevision: Revision = this.#revision): RangeResult {
     checkRange(request);
-    const revision = request.revision ?? this.#revision;
-    if (revision > this.#revision) {
-      throw new MetadataError('invalid', `revision ${revision} is in the future, the store is at ${this.#revision}`);
-    }
+    const revision = request.revision ?? presentRevision;
+    if (revision > presentRevision) throw futureError(revision, presentRevision);
     this.#checkHistory(revision);
-    return this.#rangeAt(request, revision);
+    return { ...this.#rangeAt(request, revision), revision: presentRevision };
   }
 
   /** Runs the transaction at once. Throws `invalid` or `lease-not-found`, and has then changed nothing. */
@@ -136,10 +137,8 @@ export class KeySpace {
   }
 
   /** Drops history below `revision`; what is dropped already stays so. Throws `invalid` for a revision of the future. */
-  compact(revision: Revision): void {
-    if (revision > this.#revision) {
-      throw new MetadataError('invalid', `revision ${revision} is in the future, the store is at ${this.#revision}`);
-    }
+  compact(revision: Revision, presentRevision: Revision = this.#revision): void {
+    if (revision > presentRevision) throw futureError(revision, presentRevision);
     while (this.#compactedRevision < revision) {
       this.#compactedRevision += 1;
       const batch = this.#batches[this.#firstBatch];
@@ -209,10 +208,10 @@ export class KeySpace {
     for (const entry of this.#entriesIn(request)) {
       const kv = asOf(entry, revision);
       if (kv === undefined) continue;
-      if (items.length === limit) return { revision: Math.max(this.#revision, revision), items, more: true };
+      if (items.length === limit) return { revision, items, more: true };
       items.push(kv);
     }
-    return { revision: Math.max(this.#revision, revision), items, more: false };
+    return { revision, items, more: false };
   }
 
   #entriesIn({ key, end }: KeyRange): Iterable<KeyHistory> {
@@ -287,6 +286,9 @@ export class KeySpace {
 }
 
 const revisionOf = (event: WatchEvent): Revision => (event.type === 'put' ? event.kv.modRevision : event.modRevision);
+
+const futureError = (revision: Revision, presentRevision: Revision) =>
+  new MetadataError('invalid', `revision ${revision} is in the future, the store is at ${presentRevision}`);
 
 function present(entry: KeyHistory | undefined): KeyValue | undefined {
   const last = entry?.versions.at(-1);
