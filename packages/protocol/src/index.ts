@@ -77,3 +77,35 @@ export { encodeRequest, encodeResponse, frameLength, framePrefixBytes } from './
 export { readRequestHeader, readResponseHeader, type RequestHeader } from './wire/headers.ts';
 export { Reader } from './wire/reader.ts';
 export { Writer, type Encoded } from './wire/writer.ts';
+export { codecById, codecId, codecs, type CompressionCodec } from './records/codec.ts';
+export { compressSync, decompress, decompressSync } from './records/compression.ts';
+export { DecompressionError, type DecompressionFault } from './records/decompression-error.ts';
+export {
+  decodeEndTransactionMarker,
+  encodeEndTransactionMarker,
+  type EndTransactionMarker,
+  type MarkerBatchInput,
+  type MarkerType,
+} from './records/control-record.ts';
+export { crc32c, crc32cCombine, crc32cFallback, crc32cNative } from './records/crc32c.ts';
+export { type BatchInput, encodeRecordBatch, type RecordInput } from './records/encode-batch.ts';
+export { findMaxTimestampRecord, findRecordByTimestamp, type FoundRecord } from './records/find-record.ts';
+export {
+  batchEnd,
+  batchOverheadBytes,
+  type BatchRun,
+  recordBatchHeaderBytes,
+  RecordBatchView,
+  splitBatches,
+  type TimestampType,
+} from './records/record-batch.ts';
+export { readRecords, type RecordHeader, RecordView } from './records/record.ts';
+export {
+  type AcceptedBatch,
+  type BatchRules,
+  type BatchVerdict,
+  type ProducedWith,
+  type RecordError,
+  type RefusedBatch,
+  validateProducedBatch,
+} from './records/validate-batch.ts';

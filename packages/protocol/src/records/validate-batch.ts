@@ -1,0 +1,224 @@
+// Judges the record set a producer sends to one partition, as Kafka 4 does, from its bytes and the settings of the topic alone;
+// what needs the history of the producer (epochs, sequences) is the log's. A good batch costs a walk over its bytes and two
+// small objects; bad input is answered, never thrown.
+
+import { DecodeError } from '../errors/decode-error.ts';
+import { ErrorCode } from '../errors/error-codes.ts';
+import { DecompressionError } from './decompression-error.ts';
+import { batchOverheadBytes, magicPosition, RecordBatchView, recordBatchHeaderBytes } from './record-batch.ts';
+import type { TimestampType } from './record-batch.ts';
+import { scanRecordsSync } from './record.ts';
+import type { RecordScanner } from './record-scanner.ts';
+
+/** The topic settings that decide whether a batch is taken. */
+export interface BatchRules {
+  /** `max.message.bytes`: of a whole batch, compressed as it is. */
+  readonly maxMessageBytes: number;
+  /** `message.timestamp.type`. */
+  readonly timestampType: TimestampType;
+  /** `message.timestamp.before.max.ms`; Infinity, or any huge number, for unlimited. */
+  readonly timestampBeforeMaxMs: number;
+  /** `message.timestamp.after.max.ms`. */
+  readonly timestampAfterMaxMs: number;
+  /** Whether `cleanup.policy` contains `compact`: then every record must have a key. */
+  readonly compacted: boolean;
+  /** A compressed batch whose records must be looked at may take this many bytes decompressed. */
+  readonly maxDecompressedBytes: number;
+}
+
+/** What of the request matters. */
+export interface ProducedWith {
+  readonly apiVersion: number;
+  /** The broker's clock. */
+  readonly nowMs: number;
+}
+
+/** One record that was refused; named like the fields of a Produce response. */
+export interface RecordError {
+  /** Index of the record in its batch. */
+  readonly batchIndex: number;
+  readonly batchIndexErrorMessage: string;
+}
+
+export interface AcceptedBatch {
+  readonly errorCode: typeof ErrorCode.NONE;
+  /** The one batch, which is all of the bytes. */
+  readonly batch: RecordBatchView;
+  /** What to give to `batch.setMaxTimestamp` with the timestamp type of the topic, before the batch is stored. */
+  readonly maxTimestamp: number;
+}
+
+export interface RefusedBatch {
+  readonly errorCode: Exclude<ErrorCode, typeof ErrorCode.NONE>;
+  readonly errorMessage: string;
+  readonly recordErrors: readonly RecordError[];
+}
+
+export type BatchVerdict = AcceptedBatch | RefusedBatch;
+
+/** More refused records of one batch are not listed; the answer must not outgrow the request. */
+const maxRecordErrors = 100;
+
+/** Shortest record of the formats before magic 2; anything less is no record set of any format. */
+const minLegacyLength = 14;
+
+/**
+ * Judges `records`, the record set of one partition in a Produce request of version 3 and up. Checks in Kafka's order, so
+ * that a batch with several faults is answered alike. Three things Kafka lets pass are refused: bytes behind the batch that
+ * are not another batch, offset deltas that do not count up from 0, and timestamps beyond ±2^53. A compressed batch is
+ * decompressed only when the topic is compacted or its header has a timestamp that is out of bounds.
+ */
+export function validateProducedBatch(records: Buffer | null, rules: BatchRules, request: ProducedWith): BatchVerdict {
+  if (records === null || records.length <= magicPosition) {
+    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not none.');
+  }
+  const batch = new RecordBatchView(records);
+  const length = batch.batchLength;
+  if (length < minLegacyLength) return refused(ErrorCode.CORRUPT_MESSAGE, `The batch length ${length} is impossible.`);
+  const { magic } = batch;
+  if (magic < 0 || magic > 2) return refused(ErrorCode.CORRUPT_MESSAGE, `There is no record format of magic ${magic}.`);
+  const size = length + batchOverheadBytes;
+  if (size > records.length) {
+    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not a part of one.');
+  }
+  if (magic !== 2) return refused(ErrorCode.INVALID_RECORD, `Record batches of magic ${magic} are no longer accepted.`);
+  const { codec } = batch;
+  if (codec === undefined) {
+    return refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, `There is no codec of number ${batch.codecId}.`);
+  }
+  if (codec === 'zstd' && request.apiVersion < 7) {
+    return refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, 'Produce requests before version 7 cannot carry zstd.');
+  }
+  if (size < records.length) {
+    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not more.');
+  }
+  return headerFault(batch, rules) ?? judgeRecords(batch, rules, request.nowMs);
+}
+
+function headerFault(batch: RecordBatchView, rules: BatchRules): RefusedBatch | undefined {
+  if (batch.baseOffset !== 0) {
+    return refused(ErrorCode.INVALID_RECORD, `The base offset must be 0, not ${batch.baseOffset}.`);
+  }
+  const size = batch.sizeInBytes;
+  if (size > rules.maxMessageBytes) {
+    return refused(
+      ErrorCode.MESSAGE_TOO_LARGE,
+      `The record batch has ${size} bytes, the topic allows ${rules.maxMessageBytes}.`,
+    );
+  }
+  if (size < recordBatchHeaderBytes || batch.crc !== batch.computeCrc()) {
+    return refused(ErrorCode.CORRUPT_MESSAGE, 'The checksum of the record batch does not match its bytes.');
+  }
+  const count = batch.recordCount;
+  if (count <= 0) return refused(ErrorCode.INVALID_RECORD, `The record count must be positive, not ${count}.`);
+  if (batch.lastOffsetDelta !== count - 1) {
+    return refused(
+      ErrorCode.INVALID_RECORD,
+      `The last offset delta ${batch.lastOffsetDelta} does not fit ${count} records.`,
+    );
+  }
+  if (batch.isControl) return refused(ErrorCode.INVALID_RECORD, 'Control batches are not for clients to write.');
+  if (batch.hasProducerId && batch.baseSequence < 0) {
+    return refused(ErrorCode.INVALID_RECORD, `The base sequence must not be negative, but is ${batch.baseSequence}.`);
+  }
+  return undefined;
+}
+
+function judgeRecords(batch: RecordBatchView, rules: BatchRules, nowMs: number): BatchVerdict {
+  if (batch.timestampType === 'LogAppendTime') {
+    return refused(ErrorCode.INVALID_TIMESTAMP, 'Producers must not set the timestamp type LogAppendTime.');
+  }
+  const createTime = rules.timestampType === 'CreateTime';
+  const earliest = createTime ? Math.max(nowMs - rules.timestampBeforeMaxMs, Number.MIN_SAFE_INTEGER + 1) : -Infinity;
+  const latest = createTime ? Math.min(nowMs + rules.timestampAfterMaxMs, Number.MAX_SAFE_INTEGER - 1) : Infinity;
+  if (batch.isCompressed && !rules.compacted && headerWithin(batch, earliest, latest)) {
+    return { errorCode: ErrorCode.NONE, batch, maxTimestamp: createTime ? batch.maxTimestamp : nowMs };
+  }
+  try {
+    const walk = new RecordWalk(batch, rules.compacted, earliest, latest);
+    const largest = walk.run(scanRecordsSync(batch, rules.maxDecompressedBytes));
+    if (walk.errorCode !== ErrorCode.NONE) {
+      return {
+        errorCode: walk.errorCode,
+        errorMessage: 'The batch has records that are refused.',
+        recordErrors: walk.errors,
+      };
+    }
+    return { errorCode: ErrorCode.NONE, batch, maxTimestamp: createTime ? largest : nowMs };
+  } catch (error) {
+    return unreadable(error);
+  }
+}
+
+/** Whether what the header says of the timestamps lies within the bounds; -1 is no timestamp. */
+function headerWithin(batch: RecordBatchView, earliest: number, latest: number): boolean {
+  const first = batch.baseTimestamp;
+  const largest = batch.maxTimestamp;
+  return (first === -1 || (first >= earliest && first <= latest)) && (largest === -1 || largest <= latest);
+}
+
+/** Goes over the records of a batch once. Throws DecodeError where they do not follow their format. */
+class RecordWalk {
+  errorCode: typeof ErrorCode.NONE | typeof ErrorCode.INVALID_RECORD | typeof ErrorCode.INVALID_TIMESTAMP =
+    ErrorCode.NONE;
+  readonly errors: RecordError[] = [];
+  readonly #batch: RecordBatchView;
+  readonly #keysRequired: boolean;
+  readonly #earliest: number;
+  readonly #latest: number;
+
+  constructor(batch: RecordBatchView, keysRequired: boolean, earliest: number, latest: number) {
+    this.#batch = batch;
+    this.#keysRequired = keysRequired;
+    this.#earliest = earliest;
+    this.#latest = latest;
+  }
+
+  /** Answers the largest timestamp, -1 when no record has one. */
+  run(scanner: RecordScanner): number {
+    const count = this.#batch.recordCount;
+    const baseTimestamp = this.#batch.baseTimestamp;
+    const keysRequired = this.#keysRequired;
+    const earliest = this.#earliest;
+    const latest = this.#latest;
+    let largest = -1;
+    for (let index = 0; index < count; index++) {
+      scanner.next();
+      if (scanner.offsetDelta !== index)
+        throw new DecodeError(`record ${index} has offset delta ${scanner.offsetDelta}`);
+      const timestamp = baseTimestamp + scanner.timestampDelta;
+      if (timestamp > largest) largest = timestamp;
+      if (keysRequired && scanner.keyLength < 0) this.#keyMissing(index);
+      else if ((timestamp < earliest || timestamp > latest) && timestamp !== -1) this.#outOfBounds(index, timestamp);
+    }
+    scanner.expectEnd();
+    return largest;
+  }
+
+  #keyMissing(batchIndex: number): void {
+    if (this.errorCode === ErrorCode.NONE) this.errorCode = ErrorCode.INVALID_RECORD;
+    this.#add({ batchIndex, batchIndexErrorMessage: 'A compacted topic does not take a record without a key.' });
+  }
+
+  #outOfBounds(batchIndex: number, timestamp: number): void {
+    this.errorCode = ErrorCode.INVALID_TIMESTAMP;
+    const batchIndexErrorMessage = `The timestamp ${timestamp} is not within [${this.#earliest}, ${this.#latest}].`;
+    this.#add({ batchIndex, batchIndexErrorMessage });
+  }
+
+  #add(error: RecordError): void {
+    if (this.errors.length < maxRecordErrors) this.errors.push(error);
+  }
+}
+
+function unreadable(error: unknown): RefusedBatch {
+  if (!(error instanceof DecodeError)) throw error;
+  const tooLarge = error instanceof DecompressionError && error.fault === 'too-large';
+  return refused(tooLarge ? ErrorCode.MESSAGE_TOO_LARGE : ErrorCode.INVALID_RECORD, error.message);
+}
+
+const refused = (errorCode: RefusedBatch['errorCode'], errorMessage: string): RefusedBatch => ({
+  errorCode,
+  errorMessage,
+  recordErrors: [],
+});
