@@ -72,9 +72,17 @@ export {
   syncGroup,
 } from './messages/index.ts';
 export { defineApi, type Api, type Codec, type RequestOf, type ResponseOf } from './wire/define-api.ts';
-export { zeroUuid } from './wire/fields.ts';
+export { fieldsAt, nullableAt, zeroUuid, type Field, type FieldAtVersion, type FieldType } from './wire/fields.ts';
 export { encodeRequest, encodeResponse, frameLength, framePrefixBytes } from './wire/frame.ts';
-export { readRequestHeader, readResponseHeader, type RequestHeader } from './wire/headers.ts';
+export {
+  readRequestHeader,
+  readResponseHeader,
+  requestHeaderVersion,
+  responseHeaderVersion,
+  writeRequestHeader,
+  writeResponseHeader,
+  type RequestHeader,
+} from './wire/headers.ts';
 export { Reader } from './wire/reader.ts';
 export { Writer, type Encoded } from './wire/writer.ts';
 export { codecById, codecId, codecs, type CompressionCodec } from './records/codec.ts';
@@ -109,3 +117,11 @@ export {
   type RefusedBatch,
   validateProducedBatch,
 } from './records/validate-batch.ts';
+export { ConfigType, ConfigValueError, splitList, type ConfigKind } from './config/config-kind.ts';
+export { checkTopicConfigs, parseTopicConfig, type TopicConfig } from './config/topic-config.ts';
+export {
+  topicConfigDefinitions,
+  type ConfigEffect,
+  type TopicConfigDefinition,
+  type TopicConfigName,
+} from './config/topic-config-definitions.ts';
