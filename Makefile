@@ -1,0 +1,40 @@
+# Thin on purpose: every target is one command that also works by hand. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# Runs a TypeScript file of tools, e2e or bench from source.
+TSX := node --no-warnings --conditions=@kafscale/source --import tsx
+
+# What npm writes last; newer than the lockfile exactly when the install is current.
+INSTALLED := node_modules/.package-lock.json
+
+.PHONY: help build demo test lint format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): package.json package-lock.json $(wildcard packages/*/package.json)
+	@# `npm ci` starts by removing node_modules, which is right for a fresh clone and rude to a running process.
+	if [ -d node_modules ]; then npm install --no-save; else npm ci; fi
+	@touch $(INSTALLED)
+
+build: $(INSTALLED) ## Install what package-lock.json says and compile everything
+	npm run --silent build
+
+demo: build ## Start a broker, produce 25 messages, read 5 back in a group
+	npx kafscale demo
+
+test: $(INSTALLED) ## Run every suite; SUITES=unit,lint runs only these
+	$(TSX) tools/test/run.ts
+
+lint: $(INSTALLED) ## Judge the code: types, promises, who may import whom
+	npm run --silent lint
+
+format: $(INSTALLED) ## Let Prettier lay out everything
+	npm run --silent format
+
+bench: build ## Measure beside Apache Kafka on this machine; SAVE=1 keeps the table in bench/results
+	$(TSX) bench/beside-kafka/run.ts
+
+clean: ## Remove what was built; node_modules and the test cache stay
+	npm run --silent clean

@@ -1,0 +1,62 @@
+/**
+ * `make test`: every suite in order, with its time, and the sum as the last line. `SUITES=unit,lint` runs only these. With `CI=true`
+ * nothing may be skipped.
+ */
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runSuite } from './run-suite.ts';
+import { suites, type Suite } from './suites.ts';
+import { isRoot, missingPrograms } from './toolchains.ts';
+
+const inCi = process.env['CI'] === 'true';
+const linesShownOfAFailure = 150;
+
+function chosenSuites(): readonly Suite[] {
+  const chosen = (process.env['SUITES'] ?? '').split(/[ ,]+/).filter((name) => name !== '');
+  const unknown = chosen.filter((name) => !suites.some((suite) => suite.name === name));
+  if (unknown.length > 0) {
+    throw new Error(`no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}`);
+  }
+  return chosen.length === 0 ? suites : suites.filter(({ name }) => chosen.includes(name));
+}
+
+async function reasonToSkip(suite: Suite): Promise<string | undefined> {
+  if (suite.needsRoot === true && !isRoot()) return 'it needs root';
+  const missing = await missingPrograms(suite.needs);
+  return missing.length === 0 ? undefined : `${missing.join(', ')} not found`;
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'kafscale-test-'));
+const total = { passed: 0, failed: 0, skipped: 0 };
+const started = Date.now();
+console.log(`logs of the suites: ${folder}`);
+if (inCi) await missingPrograms(['kcat']);
+
+for (const suite of chosenSuites()) {
+  const suiteStarted = Date.now();
+  const reason = await reasonToSkip(suite);
+  if (reason !== undefined) {
+    total[inCi ? 'failed' : 'skipped'] += 1;
+    console.log(`${inCi ? 'FAILED ' : 'skipped'} ${suite.name}: ${reason}`);
+    continue;
+  }
+  console.log(`        ${suite.name}: ${suite.about}`);
+  const result = await runSuite(suite, folder);
+  const failed = result.failed + (inCi ? result.skipped : 0);
+  total.passed += result.passed;
+  total.failed += failed;
+  total.skipped += inCi ? 0 : result.skipped;
+  const seconds = ((Date.now() - suiteStarted) / 1000).toFixed(1);
+  const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : '';
+  console.log(`${failed > 0 ? 'FAILED ' : 'ok     '} ${suite.name}: ${result.passed} passed${skipped}, ${seconds} s`);
+  if (failed > 0) {
+    const log = await readFile(join(folder, `${suite.name}.log`), 'utf8');
+    console.log(log.trimEnd().split('\n').slice(-linesShownOfAFailure).join('\n'));
+    console.log(`(all of it in ${join(folder, `${suite.name}.log`)})`);
+  }
+}
+
+console.log(`everything took ${((Date.now() - started) / 60_000).toFixed(1)} minutes`);
+console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

@@ -1,0 +1,131 @@
+/**
+ * The suites behind `make test`, in the order they run: what is cheap and judges the text first, real programs and kills last. A
+ * suite says what it needs and how it is counted; how suites are run, timed and added up is run.ts's business.
+ */
+import { join } from 'node:path';
+import { cacheFolder, runProgram } from '@kafscale/testkit';
+
+export interface SuiteCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly about: string;
+  /** Programs without which it is skipped by name on a user's machine, and fails in CI. */
+  readonly needs: readonly string[];
+  /** True when it cannot run as this user, whatever is installed. */
+  readonly needsRoot?: boolean;
+  readonly timeoutMinutes: number;
+  /** `exit`: one test, passed when the command ends with 0. `jest`: counted from Jest's report. */
+  readonly counted: 'exit' | 'jest';
+  command(): Promise<SuiteCommand> | SuiteCommand;
+}
+
+const npmRun = (script: string): SuiteCommand => ({ program: 'npm', args: ['run', '--silent', script] });
+
+function jest(config: string, ...args: readonly string[]): SuiteCommand {
+  const jestFile = 'node_modules/jest/bin/jest.js';
+  return {
+    program: process.execPath,
+    args: ['--experimental-vm-modules', '--no-warnings', jestFile, '--config', config, ...args],
+  };
+}
+
+/** Bytes made by Kafka's own classes, and the environment that tells the tests where they are. */
+async function goldenEnvironment(): Promise<Record<string, string>> {
+  const printed = await runProgram(process.execPath, [
+    'packages/testkit/golden/make-golden.mjs',
+    join(cacheFolder(), 'golden'),
+  ]);
+  const settings = [...printed.matchAll(/^([A-Z_]+)=(.*)$/gm)];
+  return Object.fromEntries(settings.map(([, name, value]) => [name!, value!]));
+}
+
+const e2e = (...paths: readonly string[]): SuiteCommand => jest('jest.e2e.config.js', ...paths);
+
+export const suites: readonly Suite[] = [
+  {
+    name: 'format',
+    about: 'Prettier has nothing to change',
+    needs: [],
+    timeoutMinutes: 5,
+    counted: 'exit',
+    command: () => npmRun('format:check'),
+  },
+  {
+    name: 'types',
+    about: 'everything builds under the strict compiler',
+    needs: [],
+    timeoutMinutes: 10,
+    counted: 'exit',
+    command: () => npmRun('build'),
+  },
+  {
+    name: 'lint',
+    about: 'type-aware rules and who may import whom',
+    needs: [],
+    timeoutMinutes: 10,
+    counted: 'exit',
+    command: () => npmRun('lint'),
+  },
+  {
+    name: 'unit',
+    about: 'unit, property, contract and model tests beside the code',
+    needs: [],
+    timeoutMinutes: 20,
+    counted: 'jest',
+    command: () => jest('jest.config.js'),
+  },
+  {
+    name: 'integration',
+    about: "golden bytes and message definitions of Kafka's own jars, and real files",
+    needs: ['mvn', 'javac', 'java'],
+    timeoutMinutes: 20,
+    counted: 'jest',
+    command: async () => ({ ...jest('jest.integration.config.js'), env: await goldenEnvironment() }),
+  },
+  {
+    name: 'demo',
+    about: '`kafscale demo` says what the README promises',
+    needs: [],
+    timeoutMinutes: 5,
+    counted: 'jest',
+    command: () => e2e('e2e/demo'),
+  },
+  {
+    name: 'clients',
+    about: 'real clients with their default settings',
+    needs: [],
+    timeoutMinutes: 15,
+    counted: 'jest',
+    command: () => e2e('e2e/clients'),
+  },
+  {
+    name: 'kills',
+    about: 'seeded kill -9 of the broker, each followed by a full read-back',
+    needs: [],
+    timeoutMinutes: 20,
+    counted: 'jest',
+    command: () => e2e('e2e/kills'),
+  },
+  {
+    name: 'forgetful',
+    about: 'kill -9 on a file system that keeps only what was fsynced',
+    needs: ['mkfs.ext4', 'losetup', 'mount'],
+    needsRoot: true,
+    timeoutMinutes: 15,
+    counted: 'jest',
+    command: () => e2e('e2e/forgetful'),
+  },
+  {
+    name: 'corpus',
+    about: 'the main job on real text: 100 MB through two clients, a kill, and every acknowledged line back',
+    needs: ['mvn', 'java', 'kcat', 'python3'],
+    timeoutMinutes: 20,
+    counted: 'jest',
+    command: () => e2e('e2e/corpus'),
+  },
+];
