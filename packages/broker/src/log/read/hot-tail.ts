@@ -40,6 +40,10 @@ export class HotTail {
     }
   }
 
+  has(objectKey: string): boolean {
+    return this.#entries.has(objectKey);
+  }
+
   /** The whole object, or undefined when it is not (or no longer) here. */
   hold(objectKey: string): HeldBytes | undefined {
     const entry = this.#entries.get(objectKey);
