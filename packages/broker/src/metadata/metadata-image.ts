@@ -2,6 +2,7 @@
  * What this broker knows of the cluster's topics, partitions and brokers: a copy in memory, kept by a watch, that answers without
  * waiting. It may lag behind the store; whoever must be sure reads the store or waits for a revision.
  */
+import type { TopicConfig } from '@kafscale/protocol';
 import type { Revision } from './metadata-store.ts';
 
 /** A topic id as Kafka prints it: the UUID's 16 bytes in base64url, 22 characters. */
@@ -14,6 +15,8 @@ export interface TopicImage {
   readonly replicationFactor: number;
   /** The settings that were given for this topic, by Kafka's names, as text. */
   readonly configs: ReadonlyMap<string, string>;
+  /** What holds for the topic: `configs` over the defaults. */
+  readonly config: TopicConfig;
 }
 
 export interface PartitionImage {
