@@ -62,26 +62,27 @@ const maxRecordErrors = 100;
 /** Shortest record of the formats before magic 2; anything less is no record set of any format. */
 const minLegacyLength = 14;
 
+/** Answers of `entrySize` which are no size. */
+const noEntry = 0;
+const corruptEntry = -1;
+
 /**
  * Judges `records`, the record set of one partition in a Produce request of version 3 and up. Checks in Kafka's order, so
- * that a batch with several faults is answered alike. Three things Kafka lets pass are refused: bytes behind the batch that
- * are not another batch, offset deltas that do not count up from 0, and timestamps beyond ±2^53. A compressed batch is
- * decompressed only when the topic is compacted or its header has a timestamp that is out of bounds.
+ * that a batch with several faults is answered alike. What Kafka lets pass and we refuse: a fragment behind the batch (Kafka
+ * cuts it off), offset deltas that do not count up from 0, the timestamp type LogAppendTime on any topic, and timestamps
+ * beyond ±2^53. A compressed batch is decompressed only when the topic is compacted or its header has a timestamp that is
+ * out of bounds; otherwise its records are taken on trust.
  */
 export function validateProducedBatch(records: Buffer | null, rules: BatchRules, request: ProducedWith): BatchVerdict {
-  if (records === null || records.length <= magicPosition) {
-    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not none.');
+  const size = records === null ? noEntry : entrySize(records, 0);
+  if (records === null || size === noEntry) {
+    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not less.');
   }
+  if (size === corruptEntry) return refused(ErrorCode.CORRUPT_MESSAGE, 'These bytes are no record batch.');
   const batch = new RecordBatchView(records);
-  const length = batch.batchLength;
-  if (length < minLegacyLength) return refused(ErrorCode.CORRUPT_MESSAGE, `The batch length ${length} is impossible.`);
-  const { magic } = batch;
-  if (magic < 0 || magic > 2) return refused(ErrorCode.CORRUPT_MESSAGE, `There is no record format of magic ${magic}.`);
-  const size = length + batchOverheadBytes;
-  if (size > records.length) {
-    return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not a part of one.');
+  if (batch.magic !== 2) {
+    return refused(ErrorCode.INVALID_RECORD, `Record batches of magic ${batch.magic} are no longer accepted.`);
   }
-  if (magic !== 2) return refused(ErrorCode.INVALID_RECORD, `Record batches of magic ${magic} are no longer accepted.`);
   const { codec } = batch;
   if (codec === undefined) {
     return refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, `There is no codec of number ${batch.codecId}.`);
@@ -89,10 +90,26 @@ export function validateProducedBatch(records: Buffer | null, rules: BatchRules,
   if (codec === 'zstd' && request.apiVersion < 7) {
     return refused(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, 'Produce requests before version 7 cannot carry zstd.');
   }
-  if (size < records.length) {
+  const behind = entrySize(records, size);
+  if (behind === corruptEntry) return refused(ErrorCode.CORRUPT_MESSAGE, 'The bytes behind the record batch are none.');
+  if (behind !== noEntry) {
     return refused(ErrorCode.INVALID_RECORD, 'A partition must be sent exactly one record batch, not more.');
   }
-  return headerFault(batch, rules) ?? judgeRecords(batch, rules, request.nowMs);
+  const fault = headerFault(batch, rules);
+  if (fault !== undefined) return fault;
+  if (size < records.length) return refused(ErrorCode.INVALID_RECORD, 'A fragment follows the record batch.');
+  return judgeRecords(batch, rules, request.nowMs);
+}
+
+/** Bytes of the batch at `start`, of whatever format; `noEntry` while it is not all there, `corruptEntry` for none at all. */
+function entrySize(records: Buffer, start: number): number {
+  const remaining = records.length - start;
+  if (remaining < batchOverheadBytes) return noEntry;
+  const length = records.readInt32BE(start + 8);
+  if (length < minLegacyLength) return corruptEntry;
+  if (remaining <= magicPosition) return noEntry;
+  if (records[start + magicPosition]! > 2) return corruptEntry;
+  return batchOverheadBytes + length > remaining ? noEntry : batchOverheadBytes + length;
 }
 
 function headerFault(batch: RecordBatchView, rules: BatchRules): RefusedBatch | undefined {
@@ -126,7 +143,14 @@ function headerFault(batch: RecordBatchView, rules: BatchRules): RefusedBatch | 
 
 function judgeRecords(batch: RecordBatchView, rules: BatchRules, nowMs: number): BatchVerdict {
   if (batch.timestampType === 'LogAppendTime') {
-    return refused(ErrorCode.INVALID_TIMESTAMP, 'Producers must not set the timestamp type LogAppendTime.');
+    return {
+      errorCode: ErrorCode.INVALID_TIMESTAMP,
+      errorMessage: 'Producers must not set the timestamp type LogAppendTime.',
+      recordErrors: Array.from({ length: Math.min(batch.recordCount, maxRecordErrors) }, (_, batchIndex) => ({
+        batchIndex,
+        batchIndexErrorMessage: 'The timestamp type is LogAppendTime.',
+      })),
+    };
   }
   const createTime = rules.timestampType === 'CreateTime';
   const earliest = createTime ? Math.max(nowMs - rules.timestampBeforeMaxMs, Number.MIN_SAFE_INTEGER + 1) : -Infinity;

@@ -16,6 +16,7 @@ import org.apache.kafka.common.record.internal.ControlRecordType;
 import org.apache.kafka.common.record.internal.DefaultRecordBatch;
 import org.apache.kafka.common.record.internal.EndTransactionMarker;
 import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
@@ -24,12 +25,12 @@ import org.apache.kafka.common.utils.BufferSupplier;
 
 /**
  * Prints record batches as Kafka's own library writes them, each with what that library reads out of it: a JSON array of
- * {name, batch, header, records}, bytes in base64. Everything is drawn from a fixed seed, so that two runs print the same.
+ * {name, batch, header, records}, one to a line, bytes in base64. Everything is drawn from a fixed seed, so that two runs print the same.
  */
 public final class GoldenBatches {
     private static final long TIME = 1_700_000_000_000L;
     private static final Base64.Encoder BASE64 = Base64.getEncoder();
-    private static final List<Map<String, Object>> GOLDEN = new ArrayList<>();
+    private static final List<String> GOLDEN = new ArrayList<>();
 
     public static void main(String[] args) throws Exception {
         for (CompressionType codec : CompressionType.values()) {
@@ -42,8 +43,7 @@ public final class GoldenBatches {
                 7, compression, 1L << 40, (short) 3, Integer.MAX_VALUE, 11, many(3)));
             add("transactional, " + codec.name, MemoryRecords.withTransactionalRecords(
                 9, compression, 4711, (short) 0, 5, 12, many(2)));
-            add("log append time, " + codec.name, MemoryRecords.withRecords(
-                RecordBatch.MAGIC_VALUE_V2, 1, compression, TimestampType.LOG_APPEND_TIME, many(4)));
+            add("log append time, " + codec.name, logAppendTime(compression));
             add("three hundred records, " + codec.name, MemoryRecords.withRecords(compression, many(300)));
         }
         Random random = new Random(1);
@@ -70,7 +70,14 @@ public final class GoldenBatches {
             empty, RecordBatch.MAGIC_VALUE_V2, 4711, (short) 1, 8, 100, 109, 4, TimestampType.CREATE_TIME, TIME, false, false);
         empty.flip();
         add("empty after compaction", MemoryRecords.readableRecords(empty));
-        System.out.println(new ObjectMapper().writeValueAsString(GOLDEN));
+        System.out.println("[\n" + String.join(",\n", GOLDEN) + "\n]");
+    }
+
+    private static MemoryRecords logAppendTime(Compression compression) {
+        MemoryRecordsBuilder builder = MemoryRecords.builder(
+            ByteBuffer.allocate(1000), RecordBatch.MAGIC_VALUE_V2, compression, TimestampType.LOG_APPEND_TIME, 1, TIME + 500);
+        for (SimpleRecord record : many(4)) builder.append(record);
+        return builder.build();
     }
 
     private static SimpleRecord record(long timestamp, String key, String value) {
@@ -95,7 +102,7 @@ public final class GoldenBatches {
         return text == null ? null : text.getBytes(StandardCharsets.UTF_8);
     }
 
-    private static void add(String name, MemoryRecords records) {
+    private static void add(String name, MemoryRecords records) throws Exception {
         ByteBuffer buffer = records.buffer();
         byte[] raw = new byte[buffer.remaining()];
         buffer.duplicate().get(raw);
@@ -125,7 +132,7 @@ public final class GoldenBatches {
         golden.put("batch", BASE64.encodeToString(raw));
         golden.put("header", header);
         golden.put("records", decoded.size() > 10 ? decoded.subList(decoded.size() - 3, decoded.size()) : decoded);
-        GOLDEN.add(golden);
+        GOLDEN.add(new ObjectMapper().writeValueAsString(golden));
     }
 
     /** Long values are given by their length alone. */
