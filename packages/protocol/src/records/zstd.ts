@@ -1,7 +1,7 @@
 /**
  * Zstandard (RFC 8878). The native decompressor knows no limit, so the frames are measured before it sees them: every block
  * states its decompressed length, or has at most 128 KiB. Encoders fill all blocks but the last, therefore the bound is less
- * than one block above the truth; a stream of many short blocks may be refused although it would just have fitted.
+ * than one block above the truth; a frame of many short blocks may be refused although it would just have fitted.
  *
  * | bytes  | what (all little-endian) |
  * |--------|------|
@@ -20,6 +20,10 @@ const frameMagic = 0xfd2fb528;
 /** Frames of any contents that a decompressor steps over have one of sixteen magics from here on. */
 const skippableMagic = 0x184d2a50;
 const maxBlockBytes = 128 * 1024;
+/** Magic, an empty header and nothing in it. */
+const shortestFrameBytes = 8;
+/** Clients write one. */
+const maxFrames = 1024;
 const blockType = { raw: 0, runLength: 1, compressed: 2 } as const;
 const dictionaryIdBytes = [0, 1, 2, 4] as const;
 const contentSizeBytes = [0, 2, 4, 8] as const;
@@ -30,50 +34,76 @@ const decoder = new Decoder();
 export const compressZstd = (bytes: Uint8Array): Buffer => encoder.encodeSync(asBuffer(bytes));
 
 export function decompressZstdSync(bytes: Buffer, maxBytes: number): Buffer {
-  expectWithin(bytes, maxBytes);
-  let content: Buffer;
-  try {
-    content = decoder.decodeSync(bytes);
-  } catch (error) {
-    throw corrupt('zstd', error);
+  const content = new Content(bytes, maxBytes);
+  for (let frame = content.nextFrame(); frame !== undefined; frame = content.nextFrame()) {
+    try {
+      content.add(decoder.decodeSync(frame));
+    } catch (error) {
+      throw corrupt('zstd', error);
+    }
   }
-  if (content.length > maxBytes) throw tooLarge('zstd', maxBytes);
-  return content;
+  return content.join();
 }
 
 export async function decompressZstd(bytes: Buffer, maxBytes: number): Promise<Buffer> {
-  expectWithin(bytes, maxBytes);
-  let content: Buffer;
-  try {
-    content = await decoder.decode(bytes);
-  } catch (error) {
-    throw corrupt('zstd', error);
-  }
-  if (content.length > maxBytes) throw tooLarge('zstd', maxBytes);
-  return content;
-}
-
-/** Refuses bytes that could decompress to more than the limit and one block, and such as are no frames. */
-function expectWithin(bytes: Buffer, maxBytes: number): void {
-  let bound = 0;
-  for (let at = 0; at < bytes.length || at === 0;) {
-    if (bytes.length - at < 8) throw corrupt('zstd');
-    const magic = bytes.readUInt32LE(at);
-    if (magic - (magic % 16) === skippableMagic) {
-      at += 8 + bytes.readUInt32LE(at + 4);
-      if (at > bytes.length) throw corrupt('zstd');
-      continue;
+  const content = new Content(bytes, maxBytes);
+  for (let frame = content.nextFrame(); frame !== undefined; frame = content.nextFrame()) {
+    try {
+      content.add(await decoder.decode(frame));
+    } catch (error) {
+      throw corrupt('zstd', error);
     }
-    if (magic !== frameMagic) throw corrupt('zstd');
-    const frame = measureFrame(bytes, at, maxBytes + maxBlockBytes - bound);
-    bound += frame.bound;
-    if (bound >= maxBytes + maxBlockBytes) throw tooLarge('zstd', maxBytes);
-    at = frame.end;
+  }
+  return content.join();
+}
+
+/** The way through the frames: each is handed out once it is known to fit into what those before it have left. */
+class Content {
+  readonly #bytes: Buffer;
+  readonly #maxBytes: number;
+  readonly #parts: Buffer[] = [];
+  #length = 0;
+  #position = 0;
+  #frames = 0;
+
+  constructor(bytes: Buffer, maxBytes: number) {
+    this.#bytes = bytes;
+    this.#maxBytes = maxBytes;
+    if (bytes.length === 0) throw corrupt('zstd');
+  }
+
+  nextFrame(): Buffer | undefined {
+    const bytes = this.#bytes;
+    if (this.#length > this.#maxBytes) throw tooLarge('zstd', this.#maxBytes);
+    for (let start = this.#position; start < bytes.length; start = this.#position) {
+      if (bytes.length - start < shortestFrameBytes || ++this.#frames > maxFrames) throw corrupt('zstd');
+      const magic = bytes.readUInt32LE(start);
+      if (magic - (magic % 16) === skippableMagic) {
+        this.#position = start + 8 + bytes.readUInt32LE(start + 4);
+        if (this.#position > bytes.length) throw corrupt('zstd');
+        continue;
+      }
+      if (magic !== frameMagic) throw corrupt('zstd');
+      const end = frameEnd(bytes, start, this.#maxBytes - this.#length + maxBlockBytes);
+      if (end === undefined) throw tooLarge('zstd', this.#maxBytes);
+      this.#position = end;
+      return bytes.subarray(start, end);
+    }
+    return undefined;
+  }
+
+  add(part: Buffer): void {
+    this.#length += part.length;
+    this.#parts.push(part);
+  }
+
+  join(): Buffer {
+    return this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts);
   }
 }
 
-/** Where the frame ends, and a length its contents cannot exceed; stops early once that reaches `enough`. */
-function measureFrame(bytes: Buffer, start: number, enough: number): { end: number; bound: number } {
+/** Where the frame ends, or undefined when its contents might have `tooMany` bytes or more. */
+function frameEnd(bytes: Buffer, start: number, tooMany: number): number | undefined {
   const descriptor = bytes[start + 4]!;
   const sizeField = descriptor >>> 6;
   const singleSegment = (descriptor & 0x20) !== 0;
@@ -91,10 +121,10 @@ function measureFrame(bytes: Buffer, start: number, enough: number): { end: numb
     if (type > blockType.compressed || size > maxBlockBytes) throw corrupt('zstd');
     bound += type === blockType.compressed ? maxBlockBytes : size;
     at += 3 + (type === blockType.runLength ? 1 : size);
-    if (bound >= enough) break;
+    if (bound >= tooMany) return undefined;
   }
   if (at + checksumBytes > bytes.length) throw corrupt('zstd');
-  return { end: at + checksumBytes, bound };
+  return at + checksumBytes;
 }
 
 const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
