@@ -32,7 +32,6 @@ export async function findMaxTimestampRecord(
 ): Promise<FoundRecord | undefined> {
   const { maxTimestamp } = batch;
   if (maxTimestamp === -1) return undefined;
-  if (batch.timestampType === 'LogAppendTime') return { offset: batch.lastOffset, timestamp: maxTimestamp };
   return firstRecord(batch, maxDecompressedBytes, ({ timestamp }) => timestamp === maxTimestamp);
 }
 

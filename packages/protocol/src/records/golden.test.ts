@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { codecs } from './codec.ts';
 import { decodeEndTransactionMarker, encodeEndTransactionMarker } from './control-record.ts';
 import { encodeRecordBatch } from './encode-batch.ts';
+import { findMaxTimestampRecord } from './find-record.ts';
 import { RecordBatchView } from './record-batch.ts';
 import { readRecords, type RecordView } from './record.ts';
 
@@ -31,7 +32,7 @@ function describeRecord(record: RecordView): GoldenRecord {
 
 describe.each(golden)('the batch "$name" that Kafka’s library wrote', (batch) => {
   it('has the header which that library reads', () => {
-    const { producerId, ...header } = batch.header;
+    const { producerId, offsetOfMaxTimestamp: _, ...header } = batch.header;
     expect(view(batch)).toMatchObject({ ...header, producerId: BigInt(producerId) });
     expect(view(batch).computeCrc()).toBe(header['crc']);
   });
@@ -44,6 +45,12 @@ describe.each(golden)('the batch "$name" that Kafka’s library wrote', (batch) 
 });
 
 describe('the golden batches', () => {
+  it.each(golden)('have their max timestamp where Kafka finds it: "$name"', async (batch) => {
+    const found = await findMaxTimestampRecord(view(batch), mebibyte);
+    const withoutTimestamp = batch.header['maxTimestamp'] === -1;
+    expect(found?.offset ?? null).toBe(withoutTimestamp ? null : batch.header['offsetOfMaxTimestamp']);
+  });
+
   it('cover every codec', () => {
     expect([...new Set(golden.map(({ header }) => header.codec))].sort()).toEqual([...codecs].sort());
   });

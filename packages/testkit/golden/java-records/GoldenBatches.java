@@ -125,6 +125,7 @@ public final class GoldenBatches {
         header.put("isTransactional", batch.isTransactional());
         header.put("isControl", batch.isControlBatch());
         header.put("sizeInBytes", batch.sizeInBytes());
+        header.put("offsetOfMaxTimestamp", batch.offsetOfMaxTimestamp().orElse(null));
         List<Object> decoded = new ArrayList<>();
         batch.streamingIterator(BufferSupplier.NO_CACHING).forEachRemaining(record -> decoded.add(describe(record)));
         Map<String, Object> golden = new LinkedHashMap<>();
