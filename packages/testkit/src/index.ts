@@ -1,3 +1,4 @@
+export { densestMessages, messageCases, messageOf, type MessageCase } from './arbitraries/messages.ts';
 export { FakeClock, settled, type FakeClockSettings } from './fake-clock.ts';
 export { cacheFolder, preparedFolder } from './servers/cache-folder.ts';
 export { ChildServer, type ChildServerSettings } from './servers/child-server.ts';
@@ -6,3 +7,4 @@ export { KafkaServer, kafkaClasspath, newestKafkaVersion, type KafkaServerSettin
 export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from './servers/kafscale-server.ts';
 export { mavenClasspath, type MavenArtifact } from './servers/maven-classpath.ts';
 export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './servers/run-program.ts';
+export { ConnectionClosed, RawClient, type RawClientSettings } from './raw-client.ts';

@@ -10,9 +10,11 @@ import {
   decodeUuid,
   forbiddenNull,
   longVarint,
+  maxElements,
   negativeLength,
   skipTags,
   tooLong,
+  tooMany,
   truncated,
   type Reader,
 } from './reader.ts';
@@ -28,6 +30,7 @@ const library = {
   negativeLength,
   skipTags,
   tooLong,
+  tooMany,
   truncated,
 };
 
@@ -98,6 +101,7 @@ class DecoderText {
     const source = this.#source;
     source.line('const b = reader.bytes;');
     source.line('let p = reader.offset, end = reader.end;');
+    source.line(`let elementsLeft = ${maxElements};`);
     const value = this.#value(message, '', false);
     this.#flush();
     source.line('reader.offset = p;');
@@ -186,6 +190,8 @@ class DecoderText {
     this.#openPresent(name, count, path, isNullable);
     const least = minimalSize(element, this.#message);
     source.line(`if (${count} * ${least} > end - p) throw tooLong(${this.#what(path)}, ${count});`);
+    source.line(`elementsLeft -= ${count};`);
+    source.line(`if (elementsLeft < 0) throw tooMany(${this.#what(path)});`);
     source.line(`${name} = [];`);
     source.line(`for (let ${index} = 0; ${index} < ${count}; ${index}++) {`);
     const value = this.#value(element, `${path}[]`, nullableAt(element, this.#message.version));

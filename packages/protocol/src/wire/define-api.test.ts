@@ -198,6 +198,21 @@ describe('a codec', () => {
     expect(() => data.request.decode(hex('fffffffe'), 0)).toThrow(/length -2/);
   });
 
+  it('bounds the elements of one message', () => {
+    const nested = defineApi({
+      key: 1003,
+      name: 'Nested',
+      versions: [0, 0],
+      flexibleFrom: null,
+      request: struct({ outer: array(array(int8())) }),
+      response: struct({}),
+    });
+    const inner = Buffer.concat([hex('000f4240'), Buffer.alloc(1_000_000)]); // a million each
+    const message = (count: number) => Buffer.concat([hex(`0000000${count}`), ...Array<Buffer>(count).fill(inner)]);
+    expect(nested.request.decode(message(1), 0).outer[0]).toHaveLength(1_000_000);
+    expect(() => nested.request.decode(message(2), 0)).toThrow(/more than 2000000 elements/);
+  });
+
   it('refuses text that is not UTF-8', () => {
     expect(() => versioned.request.decode(hex('05 0002 c328'), 0)).toThrow(/UTF-8/);
   });

@@ -4,6 +4,12 @@
 import { isUtf8 } from 'node:buffer';
 import { DecodeError } from '../errors/decode-error.ts';
 
+/**
+ * Elements of all arrays of one message together. An element of one byte on the wire costs about a hundred in memory; with this
+ * bound a frame of the largest allowed size cannot exhaust it, and no client comes near it.
+ */
+export const maxElements = 2_000_000;
+
 /** Longest text that is decoded without leaving JavaScript. */
 const shortText = 24;
 
@@ -76,6 +82,8 @@ export const forbiddenNull = (what: string) => new DecodeError(`${what}: null is
 /** A declared length or count needs more bytes than there are. */
 export const tooLong = (what: string, length: number) =>
   new DecodeError(`${what}: length ${length} exceeds what is left of the message`);
+
+export const tooMany = (what: string) => new DecodeError(`${what}: more than ${maxElements} elements in one message`);
 
 export const badTag = (what: string, reason: string) => new DecodeError(`${what}: ${reason}`);
 

@@ -159,7 +159,7 @@ function defaultValue(definition: MessageDefinition, field: DefinedField): unkno
     case 'records':
       return Buffer.alloc(0);
     case 'int64':
-      return BigInt(given === undefined || given === '' ? 0 : (given as string));
+      return BigInt(given === undefined || given === '' ? 0 : given);
     default:
       if (isStructName(field.type)) {
         const nested = nestedFields(definition, field);
