@@ -47,7 +47,7 @@ export class FlushPacer {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#openedMs >= windowMs) return 'close';
     if (uploadsInFlight === 0 && this.#takeToken(nowMs)) return 'close';
-    return { afterMs: windowMs - (nowMs - this.#openedMs) };
+    return { afterMs: Math.ceil(windowMs - (nowMs - this.#openedMs)) };
   }
 
   #takeToken(nowMs: number): boolean {

@@ -56,6 +56,7 @@ async function setUp() {
     arena: new SlabArena(new SlabPool({ slabBytes: 65_536, maxIdleSlabs: 2 })),
     logs,
     lane: session.lane('data'),
+    isSessionAlive: () => session.alive,
     hotTail,
     clusterId: 'cluster-1',
     incarnation: session.incarnation,

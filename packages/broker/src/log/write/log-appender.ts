@@ -12,16 +12,22 @@ import { PartitionWriter } from './partition-writer.ts';
 import type { BatchToAppend, SettledListener } from './pending-batch.ts';
 
 export type LogAppenderDependencies = Omit<FlusherDependencies, 'committer'> &
-  Omit<CommitterDependencies, 'rollBack'> & { readonly logs: PartitionLogs };
+  Omit<CommitterDependencies, 'rollBack'> & {
+    readonly logs: PartitionLogs;
+    /** Whether what this broker knows may still be told: another one may own its partitions once the session's time is over. */
+    readonly isSessionAlive: () => boolean;
+  };
 
 export class LogAppender {
   readonly #logs: PartitionLogs;
+  readonly #isSessionAlive: () => boolean;
   readonly #committer: Committer;
   readonly #flusher: Flusher;
   readonly #writers = new Map<PartitionLog, PartitionWriter>();
 
   constructor(dependencies: LogAppenderDependencies) {
     this.#logs = dependencies.logs;
+    this.#isSessionAlive = dependencies.isSessionAlive;
     this.#committer = new Committer({
       ...dependencies,
       rollBack: (failed, error) => this.#flusher.rollBack(failed, error),
@@ -42,7 +48,7 @@ export class LogAppender {
    */
   append(log: PartitionLog, batch: BatchToAppend, listener: SettledListener): void {
     const writer = this.#writers.get(log);
-    if (writer === undefined) {
+    if (writer === undefined || !this.#isSessionAlive()) {
       listener({ committed: false, error: new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER) });
       return;
     }
