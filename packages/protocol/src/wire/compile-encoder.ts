@@ -15,7 +15,11 @@ export function compileEncoder<T>(message: Field<T>, version: MessageVersion): E
 
 const forbiddenNull = (what: string) => new TypeError(`${what} must not be null`);
 
-const slicesLength = (slices: readonly Uint8Array[]) => slices.reduce((sum, slice) => sum + slice.length, 0);
+function slicesLength(slices: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const slice of slices) length += slice.length;
+  return length;
+}
 
 function referenceAll(writer: Writer, slices: readonly Uint8Array[]): void {
   for (const slice of slices) writer.reference(slice);

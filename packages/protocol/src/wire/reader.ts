@@ -145,9 +145,9 @@ export function decodeUuid(bytes: Buffer, at: number): string {
 
 /** An int64 as a number that saturates where numbers stop being exact. */
 export function decodeOffset(bytes: Buffer, at: number): number {
-  const high = bytes.readInt32BE(at);
+  const high = (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+  const low = (bytes[at + 4]! << 24) | (bytes[at + 5]! << 16) | (bytes[at + 6]! << 8) | bytes[at + 7]!;
   if (high > 0x1fffff) return Number.MAX_SAFE_INTEGER;
   if (high < -0x200000) return Number.MIN_SAFE_INTEGER;
-  const value = high * 0x1_0000_0000 + bytes.readUInt32BE(at + 4);
-  return value < Number.MIN_SAFE_INTEGER ? Number.MIN_SAFE_INTEGER : value;
+  return Math.max(high * 0x1_0000_0000 + (low >>> 0), Number.MIN_SAFE_INTEGER);
 }

@@ -190,6 +190,13 @@ export function putUuid(bytes: Buffer, at: number, text: string): void {
 
 /** The int64 of an offset. */
 export function putOffset(bytes: Buffer, at: number, value: number): void {
-  bytes.writeInt32BE(Math.floor(value / 0x1_0000_0000), at);
-  bytes.writeUInt32BE(value >>> 0, at + 4);
+  const high = Math.floor(value / 0x1_0000_0000);
+  bytes[at] = high >>> 24;
+  bytes[at + 1] = high >>> 16;
+  bytes[at + 2] = high >>> 8;
+  bytes[at + 3] = high;
+  bytes[at + 4] = value >>> 24;
+  bytes[at + 5] = value >>> 16;
+  bytes[at + 6] = value >>> 8;
+  bytes[at + 7] = value;
 }
