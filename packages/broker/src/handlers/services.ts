@@ -1,10 +1,24 @@
 /** What handlers may use: the broker's components, built by `broker.ts`. */
+import type { BrokerConfig } from '@kafscale/protocol';
 import type { Clock } from '@kafscale/runtime';
+import type { DelayedFetches } from '../log/delayed-fetch.ts';
+import type { LogStarts } from '../log/log-start.ts';
+import type { OwnershipProof } from '../log/ownership-proof.ts';
 import type { PartitionLogs } from '../log/partition-logs.ts';
+import type { LogReader } from '../log/read/log-reader.ts';
+import type { TimeIndex } from '../log/time-index.ts';
 import type { MetadataImage } from '../metadata/metadata-image.ts';
+import type { FetchSessions } from './fetch-sessions.ts';
 
 export interface Services {
+  readonly config: BrokerConfig;
   readonly clock: Clock;
   readonly image: MetadataImage;
   readonly logs: PartitionLogs;
+  readonly reader: LogReader;
+  readonly timeIndex: TimeIndex;
+  readonly delayedFetches: DelayedFetches;
+  readonly fetchSessions: FetchSessions;
+  readonly ownershipProof: OwnershipProof;
+  readonly logStarts: LogStarts;
 }

@@ -91,6 +91,29 @@ const readPath = {
       env: ['KAFSCALE_CACHE_BYTES', 'KAFSCALE_CACHE_SIZE'],
       description: 'Memory for blocks read back from the object store.',
     }),
+  cacheBlockBytes: bytes({ min: 64 * KiB, max: 64 * MiB })
+    .default(1 * MiB)
+    .meta({ env: 'KAFSCALE_CACHE_BLOCK_BYTES', description: 'Bytes asked from the object store by one read.' }),
+  readaheadBytes: bytes({ max: 1 * GiB })
+    .default(4 * MiB)
+    .meta({
+      env: 'KAFSCALE_READAHEAD_BYTES',
+      description: 'Bytes of a partition that are loaded before a sequential reader asks for them; 0 for none.',
+    }),
+  fetchMaxBytes: bytes({ min: 1 * KiB, max: 1 * GiB })
+    .default(55 * MiB)
+    .meta({
+      env: 'KAFSCALE_FETCH_MAX_BYTES',
+      description: 'Most bytes of record batches in one answer, whatever the client asks for.',
+    }),
+  maxFetchSessions: integer({ min: 0, max: 1_000_000 }).default(1_000).meta({
+    env: 'KAFSCALE_MAX_FETCH_SESSIONS',
+    description: 'Fetch sessions that are remembered (KIP-227); a client without one sends every partition each time.',
+  }),
+  maxFetchSessionPartitions: integer({ min: 0, max: 100_000_000 }).default(200_000).meta({
+    env: 'KAFSCALE_MAX_FETCH_SESSION_PARTITIONS',
+    description: 'Partitions that all fetch sessions together remember.',
+  }),
 };
 
 const topics = {

@@ -240,7 +240,7 @@ function orAborted(arriving: Promise<Block>, signal: AbortSignal | undefined): P
       },
       (error: unknown) => {
         signal.removeEventListener('abort', onAbort);
-        reject(error);
+        reject(error instanceof Error ? error : new Error(String(error)));
       },
     );
   });

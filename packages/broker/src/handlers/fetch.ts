@@ -1,0 +1,228 @@
+/**
+ * Fetch v4-18: record batches as they are stored, with long polls (KIP-74), sessions (KIP-227), leader epochs and divergence
+ * (KIP-320, KIP-595), topic ids (KIP-516) and the new leader beside an error (KIP-951). No transactions are served yet, so the last
+ * stable offset is the high watermark and nothing was aborted. Not implemented: fetches of followers, which are refused, and
+ * reading from another replica (KIP-392), which there never is. Logs are kept by topic id, so a wrong pair of name and id cannot
+ * arise: an id that is not known is UNKNOWN_TOPIC_ID.
+ */
+import { ErrorCode, fetch, type RequestOf, type ResponseOf } from '@kafscale/protocol';
+import type { PartitionLog } from '../log/partition-log.ts';
+import {
+  fetchRecords,
+  releaseAll,
+  type FetchedPartition,
+  type FetchLimits,
+  type FetchTarget,
+  type ReadPartition,
+} from '../log/read/fetch-records.ts';
+import { defineHandler } from './define-handler.ts';
+import type { FetchNews, FetchPartition, PartitionName, SessionRequest } from './fetch-sessions.ts';
+import { findPartition } from './find-partition.ts';
+import type { Services } from './services.ts';
+
+type FetchRequest = RequestOf<typeof fetch>;
+type FetchResponse = ResponseOf<typeof fetch>;
+type TopicResponse = FetchResponse['responses'][number];
+type PartitionResponse = TopicResponse['partitions'][number];
+type NodeEndpoint = FetchResponse['nodeEndpoints'][number];
+
+/** A partition to fetch, with its log or what is wrong with it. */
+type Sought =
+  { readonly log: PartitionLog; readonly error?: undefined } | { readonly log?: undefined; readonly error: ErrorCode };
+
+interface TopicPartitions extends TopicResponse {
+  readonly partitions: PartitionResponse[];
+}
+
+const readCommitted = 1;
+const unknownOffset = -1;
+const firstVersionWithTopicIds = 13;
+const firstVersionWithReplicaState = 15;
+const firstVersionWithEndpoints = 16;
+/** Clients of later versions know KAFKA_STORAGE_ERROR; to earlier ones it would be an unexpected error. */
+const lastVersionWithoutStorageError = 5;
+const noEpoch = { epoch: -1, endOffset: -1 };
+const noLeader = { leaderId: -1, leaderEpoch: -1 };
+
+const sessionErrors: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
+  ErrorCode.INVALID_FETCH_SESSION_EPOCH,
+  ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR,
+]);
+
+export const fetchHandler = defineHandler({
+  api: fetch,
+  concurrent: false,
+
+  fail(errorCode, request, { apiVersion }) {
+    if (sessionErrors.has(errorCode)) return response(errorCode, 0, []);
+    // Versions before 7 have no error of their own, those before 13 are told for each partition besides.
+    const topics = apiVersion < firstVersionWithTopicIds ? request.topics : [];
+    const failed = topics.map(({ topic, topicId, partitions }) => ({
+      topic,
+      topicId,
+      partitions: partitions.map(({ partition }) => failedPartition(partition, errorCode)),
+    }));
+    return response(errorCode, request.sessionId, failed);
+  },
+
+  async handle(request, context, services) {
+    const { apiVersion, signal } = context;
+    const session = services.fetchSessions.begin(sessionRequest(request, apiVersion));
+    const { partitions } = session;
+    const isFollower = replicaIdOf(request, apiVersion) >= 0;
+    const sought = partitions.map((partition) =>
+      isFollower ? { error: ErrorCode.TOPIC_AUTHORIZATION_FAILED } : seek(partition, apiVersion, services),
+    );
+
+    const targets: FetchTarget[] = [];
+    for (const [index, { log }] of sought.entries()) {
+      if (log !== undefined)
+        targets.push({ log, ...partitions[index]!, maxBytes: partitions[index]!.partitionMaxBytes });
+    }
+    const fetched = await fetchRecords(targets, fetchLimits(request, sought, services), services, signal);
+    context.afterResponse(() => releaseAll(fetched));
+
+    let next = 0;
+    const results = sought.map(({ log, error }) => (log === undefined ? { error } : fetched[next++]!));
+    const { sessionId, isIncluded } = session.answer(results.map(newsOf));
+    const topics = new Map<string, TopicPartitions>();
+    const endpoints = new Map<number, NodeEndpoint>();
+    for (const [index, partition] of partitions.entries()) {
+      if (!isIncluded[index]) continue;
+      const result = results[index]!;
+      partitionsOf(topics, partition, apiVersion).push(
+        result.error === undefined
+          ? readPartition(partition.partition, result, request.isolationLevel === readCommitted)
+          : refusedPartition(partition, result.error, sought[index]!, apiVersion, services, endpoints),
+      );
+    }
+    return response(ErrorCode.NONE, sessionId, [...topics.values()], [...endpoints.values()]);
+  },
+});
+
+const response = (
+  errorCode: ErrorCode,
+  sessionId: number,
+  responses: readonly TopicResponse[],
+  nodeEndpoints: readonly NodeEndpoint[] = [],
+): FetchResponse => ({ throttleTimeMs: 0, errorCode, sessionId, responses, nodeEndpoints });
+
+function replicaIdOf({ replicaId, replicaState }: FetchRequest, apiVersion: number): number {
+  return apiVersion < firstVersionWithReplicaState ? replicaId : replicaState.replicaId;
+}
+
+function sessionRequest(request: FetchRequest, apiVersion: number): SessionRequest {
+  const usesTopicIds = apiVersion >= firstVersionWithTopicIds;
+  const partitions = new Map<string, FetchPartition>();
+  for (const { topic, topicId, partitions: wanted } of request.topics) {
+    for (const partition of wanted) {
+      const name = `${usesTopicIds ? topicId : topic}/${partition.partition}`;
+      partitions.set(name, { topic, topicId, ...partition });
+    }
+  }
+  const forgotten: PartitionName[] = request.forgottenTopicsData.flatMap(({ topic, topicId, partitions: indexes }) =>
+    indexes.map((partition) => ({ topic, topicId, partition })),
+  );
+  const { sessionId, sessionEpoch } = request;
+  return { sessionId, sessionEpoch, usesTopicIds, partitions: [...partitions.values()], forgotten };
+}
+
+function seek({ topic, topicId, partition }: FetchPartition, apiVersion: number, services: Services): Sought {
+  if (apiVersion < firstVersionWithTopicIds) return findPartition(services, services.image.topic(topic), partition);
+  const image = services.image.topicById(topicId);
+  return image === undefined ? { error: ErrorCode.UNKNOWN_TOPIC_ID } : findPartition(services, image, partition);
+}
+
+/** As in Kafka a partition that moved away is told at once, but one that does not exist does not keep the others from waiting. */
+function fetchLimits(request: FetchRequest, sought: readonly Sought[], { config }: Services): FetchLimits {
+  const maxBytes = Math.min(Math.max(0, request.maxBytes), config.fetchMaxBytes);
+  const mayWait = !sought.some(({ error }) => error === ErrorCode.NOT_LEADER_OR_FOLLOWER);
+  return { maxBytes, minBytes: Math.min(request.minBytes, maxBytes), maxWaitMs: mayWait ? request.maxWaitMs : 0 };
+}
+
+function partitionsOf(
+  topics: Map<string, TopicPartitions>,
+  { topic, topicId }: FetchPartition,
+  apiVersion: number,
+): PartitionResponse[] {
+  const name = apiVersion < firstVersionWithTopicIds ? topic : topicId;
+  let known = topics.get(name);
+  if (known === undefined) {
+    known = { topic, topicId, partitions: [] };
+    topics.set(name, known);
+  }
+  return known.partitions;
+}
+
+function newsOf(result: FetchedPartition): FetchNews {
+  if (result.error !== undefined) {
+    const none = { recordBytes: 0, highWatermark: unknownOffset, logStartOffset: unknownOffset };
+    return { ...none, isError: true, isDiverging: false };
+  }
+  const { slices, highWatermark, logStartOffset, divergingEpoch } = result;
+  const isDiverging = divergingEpoch !== undefined;
+  return { recordBytes: slices.bytes, highWatermark, logStartOffset, isError: false, isDiverging };
+}
+
+function readPartition(partitionIndex: number, read: ReadPartition, isReadCommitted: boolean): PartitionResponse {
+  const { slices, highWatermark, lastStableOffset, logStartOffset, divergingEpoch } = read;
+  return {
+    partitionIndex,
+    errorCode: ErrorCode.NONE,
+    highWatermark,
+    lastStableOffset,
+    logStartOffset,
+    divergingEpoch:
+      divergingEpoch === undefined
+        ? noEpoch
+        : { epoch: divergingEpoch.leaderEpoch, endOffset: divergingEpoch.endOffset },
+    currentLeader: noLeader,
+    snapshotId: noEpoch,
+    abortedTransactions: isReadCommitted ? [] : null,
+    preferredReadReplica: -1,
+    records: slices.chunks,
+  };
+}
+
+function failedPartition(partitionIndex: number, errorCode: ErrorCode): PartitionResponse {
+  return {
+    partitionIndex,
+    errorCode,
+    highWatermark: unknownOffset,
+    lastStableOffset: unknownOffset,
+    logStartOffset: unknownOffset,
+    divergingEpoch: noEpoch,
+    currentLeader: noLeader,
+    snapshotId: noEpoch,
+    abortedTransactions: [],
+    preferredReadReplica: -1,
+    records: [],
+  };
+}
+
+/** With an error that sends the client to another broker comes where that is, as far as known (KIP-951). */
+function refusedPartition(
+  { topicId, partition }: FetchPartition,
+  error: ErrorCode,
+  { log }: Sought,
+  apiVersion: number,
+  { image }: Services,
+  endpoints: Map<number, NodeEndpoint>,
+): PartitionResponse {
+  if (error === ErrorCode.KAFKA_STORAGE_ERROR && apiVersion <= lastVersionWithoutStorageError) {
+    return failedPartition(partition, ErrorCode.NOT_LEADER_OR_FOLLOWER);
+  }
+  const failed = failedPartition(partition, error);
+  const isOfLeader = error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH;
+  if (!isOfLeader || apiVersion < firstVersionWithEndpoints) return failed;
+  const leader = image.partition(topicId, partition);
+  if (leader === undefined) return failed;
+  const leaderId = leader.owner === '' ? -1 : leader.brokerId;
+  const node = image.brokers().find(({ brokerId }) => brokerId === leaderId);
+  if (node !== undefined) {
+    endpoints.set(leaderId, { nodeId: leaderId, host: node.host, port: node.port, rack: node.rack || null });
+  }
+  const leaderEpoch = log === undefined ? leader.leaderEpoch : log.leaderEpoch;
+  return { ...failed, currentLeader: { leaderId, leaderEpoch } };
+}

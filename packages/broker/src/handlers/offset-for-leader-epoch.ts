@@ -1,0 +1,49 @@
+/**
+ * OffsetForLeaderEpoch v0-4: where a leader epoch ended, by which a client finds out after a change of leaders whether it read
+ * records that are no more (KIP-101, KIP-320). An epoch that is not known answers -1 for epoch and offset.
+ */
+import { ErrorCode, offsetForLeaderEpoch, type RequestOf, type ResponseOf } from '@kafscale/protocol';
+import { endOfEpoch } from '../log/leader-epochs.ts';
+import { leaderEpochError } from '../log/read/fetch-records.ts';
+import { defineHandler } from './define-handler.ts';
+import { findPartition } from './find-partition.ts';
+import type { Services } from './services.ts';
+
+type TopicRequest = RequestOf<typeof offsetForLeaderEpoch>['topics'][number];
+type PartitionRequest = TopicRequest['partitions'][number];
+type PartitionResponse = ResponseOf<typeof offsetForLeaderEpoch>['topics'][number]['partitions'][number];
+
+export const offsetForLeaderEpochHandler = defineHandler({
+  api: offsetForLeaderEpoch,
+  concurrent: true,
+
+  fail: (code, request) => ({
+    throttleTimeMs: 0,
+    topics: request.topics.map(({ topic, partitions }) => ({
+      topic,
+      partitions: partitions.map(({ partition }) => failed(partition, code)),
+    })),
+  }),
+
+  handle: (request, _context, services) => ({
+    throttleTimeMs: 0,
+    topics: request.topics.map(({ topic, partitions }) => ({
+      topic,
+      partitions: partitions.map((partition) => endOf(topic, partition, services)),
+    })),
+  }),
+});
+
+function endOf(topic: string, request: PartitionRequest, services: Services): PartitionResponse {
+  const { partition, currentLeaderEpoch, leaderEpoch } = request;
+  const { log, error } = findPartition(services, services.image.topic(topic), partition);
+  if (log === undefined) return failed(partition, error);
+  const epochError = leaderEpochError(log, currentLeaderEpoch);
+  if (epochError !== undefined) return failed(partition, epochError);
+  const end = endOfEpoch(log, leaderEpoch) ?? { leaderEpoch: -1, endOffset: -1 };
+  return { partition, errorCode: ErrorCode.NONE, ...end };
+}
+
+function failed(partition: number, errorCode: ErrorCode): PartitionResponse {
+  return { partition, errorCode, leaderEpoch: -1, endOffset: -1 };
+}
