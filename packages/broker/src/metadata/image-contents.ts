@@ -5,7 +5,7 @@
 import { metadata, metadataPrefixes, parseTopicConfig, zeroUuid } from '@kafscale/protocol';
 import type { Logger } from '@kafscale/runtime';
 import type { BrokerImage, PartitionImage, TopicId, TopicImage } from './metadata-image.ts';
-import type { KeyValue } from './metadata-store.ts';
+import type { KeyValue, Revision } from './metadata-store.ts';
 
 const topicIdBytes = 16;
 
@@ -72,15 +72,14 @@ export class ImageContents {
     }
   }
 
-  #put({ key, value }: KeyValue): void {
+  #put({ key, value, modRevision }: KeyValue): void {
     const subject = subjectOf(key);
     if (subject === undefined) throw new Error('the key has no meaning here');
-    if (subject.type === 'topic') this.#putTopic(decodeTopic(subject.name, value));
+    if (subject.type === 'topic') this.#putTopic(decodeTopic(subject.name, value, modRevision));
     else if (subject.type === 'partition') {
       const { owner, brokerId, leaderEpoch } = metadata.PartitionRecord.decode(value);
-      let partitions = this.#partitions.get(subject.topicId);
-      if (partitions === undefined) this.#partitions.set(subject.topicId, (partitions = new Map()));
-      partitions.set(subject.partition, { owner, brokerId, leaderEpoch });
+      const partitions = this.#partitions.get(subject.topicId) ?? new Map<number, PartitionImage>();
+      this.#partitions.set(subject.topicId, partitions.set(subject.partition, { owner, brokerId, leaderEpoch }));
     } else {
       const { host, port, rack } = metadata.BrokerRecord.decode(value);
       this.#brokersById.set(subject.brokerId, { brokerId: subject.brokerId, host, port, rack });
@@ -109,7 +108,8 @@ export class ImageContents {
   }
 }
 
-function decodeTopic(name: string, value: Uint8Array): TopicImage {
+/** Throws when the value is not a topic's. */
+export function decodeTopic(name: string, value: Uint8Array, modRevision: Revision): TopicImage {
   const record = metadata.TopicRecord.decode(value);
   const topicId = Buffer.from(record.topicId).toString('base64url');
   if (record.topicId.length !== topicIdBytes || topicId === zeroUuid) throw new Error('the topic has no id');
@@ -121,6 +121,7 @@ function decodeTopic(name: string, value: Uint8Array): TopicImage {
     replicationFactor: record.replicationFactor,
     configs: record.configs,
     config: parseTopicConfig(record.configs),
+    modRevision,
   };
 }
 

@@ -17,6 +17,8 @@ export interface TopicImage {
   readonly configs: ReadonlyMap<string, string>;
   /** What holds for the topic: `configs` over the defaults. */
   readonly config: TopicConfig;
+  /** The revision at which the topic was last changed. */
+  readonly modRevision: Revision;
 }
 
 export interface PartitionImage {

@@ -205,7 +205,6 @@ describe('a watched metadata image', () => {
     const { clock, open, apply, store } = await setUp();
     const image = await open(
       intercepted(store, {
-        // eslint-disable-next-line require-yield
         async *watch(_range, _fromRevision, signal) {
           await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
         },

@@ -127,6 +127,9 @@ const topics = {
   maxPartitionsPerTopic: integer({ min: 1, max: 1_000_000 })
     .default(10_000)
     .meta({ env: 'KAFSCALE_MAX_PARTITIONS_PER_TOPIC', description: 'Most partitions a topic may be given.' }),
+  maxPartitions: integer({ min: 1, max: 10_000_000 })
+    .default(200_000)
+    .meta({ env: 'KAFSCALE_MAX_PARTITIONS', description: 'Most partitions of all topics together.' }),
 };
 
 const groups = {
@@ -151,6 +154,25 @@ const groups = {
   groupMaxSize: integer({ min: 1, max: maxInt32 })
     .default(maxInt32)
     .meta({ env: 'KAFSCALE_GROUP_MAX_SIZE', description: 'Most members of a consumer group.' }),
+  groupsMax: integer({ min: 16, max: 100_000_000 })
+    .default(1_000_000)
+    .meta({ env: 'KAFSCALE_GROUPS_MAX', description: 'Most groups a broker coordinates.' }),
+  groupMetadataMaxBytes: bytes({ min: 1 * KiB, max: 1_280 * KiB })
+    .default(1 * MiB)
+    .meta({
+      env: 'KAFSCALE_GROUP_METADATA_MAX_BYTES',
+      description: 'Most bytes of the metadata and assignments of all members of a group.',
+    }),
+  groupParkedRequestsMax: integer({ min: 1, max: maxInt32 }).default(100_000).meta({
+    env: 'KAFSCALE_GROUP_PARKED_REQUESTS_MAX',
+    description: 'Most requests of one shard of groups that wait for their answer.',
+  }),
+  offsetsRetentionCheckIntervalMs: milliseconds({ min: 1 * seconds })
+    .default(10 * minutes)
+    .meta({
+      env: 'KAFSCALE_OFFSETS_RETENTION_CHECK_INTERVAL_MS',
+      description: 'How often committed offsets that have outlived the retention are looked for.',
+    }),
   offsetsRetentionMs: milliseconds({ min: 1 * seconds })
     .default(7 * days)
     .meta({

@@ -12,6 +12,9 @@ import {
   type TopicConfigName,
 } from './topic-config-definitions.ts';
 
+/** Longest value that is stored, as in Kafka. */
+const maxValueLength = 32_767;
+
 type ValueOf<Name extends TopicConfigName> = ReturnType<(typeof topicConfigs)[Name]['kind']['parse']>;
 
 /** What holds for a topic: its own settings over the defaults. Times of int64 saturate at the largest safe integer. */
@@ -94,7 +97,9 @@ function effectiveValue<Name extends TopicConfigName>(
 
 function normalize(name: string, text: string, kind: TopicConfigDefinition['kind']): string {
   try {
-    return kind.format(kind.parse(text));
+    const normal = kind.format(kind.parse(text));
+    if (normal.length > maxValueLength) throw new ConfigValueError('', `longer than ${maxValueLength} characters`);
+    return normal;
   } catch (error) {
     if (!(error instanceof ConfigValueError)) throw error;
     throw invalid(`Invalid value ${error.shown} for configuration ${name}: ${error.message}`);

@@ -1,0 +1,76 @@
+import { metadata, metadataKeys } from '@kafscale/protocol';
+import { FakeClock } from '@kafscale/testkit';
+import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
+import { Session } from '../metadata/session.ts';
+import { registerBroker, type BrokerRegistration } from './broker-registration.ts';
+
+const settings = { ttlMs: 10_000, callDeadlineMs: 1_000, settleDeadlineMs: 3_000 };
+const endpoint = { host: 'localhost', port: 9092, rack: '' };
+
+function setUp() {
+  const clock = new FakeClock();
+  const store = new MemoryMetadataStore({ clock });
+  const broker = async (name: string, options: Partial<BrokerRegistration> = {}) => {
+    const session = await Session.open(name, { store, clock, settings });
+    const { incarnation, leaseId } = session;
+    const lane = session.lane('data');
+    return {
+      session,
+      register: () => registerBroker({ store, lane, clock }, { incarnation, leaseId, endpoint, ...options }),
+    };
+  };
+  return { clock, store, broker };
+}
+
+describe('registering a broker', () => {
+  it('claims the configured id and tells where the broker is', async () => {
+    const { store, broker } = setUp();
+    const { session, register } = await broker('a', { brokerId: 5 });
+    expect(await register()).toBe(5);
+    const { items } = await store.range({ key: metadataKeys.broker(5) });
+    expect(items[0]?.leaseId).toBe(session.leaseId);
+    expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint });
+  });
+
+  it('claims the lowest free id where none is configured', async () => {
+    const { broker } = setUp();
+    await (await broker('a', { brokerId: 0 })).register();
+    await (await broker('b', { brokerId: 2 })).register();
+    expect(await (await broker('c')).register()).toBe(1);
+    expect(await (await broker('d')).register()).toBe(3);
+  });
+
+  it('gives every broker its own id when many come at once', async () => {
+    const { broker } = setUp();
+    const brokers = await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => broker(name)));
+    const ids = await Promise.all(brokers.map(({ register }) => register()));
+    expect([...ids].sort()).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('refuses an id that a living broker has', async () => {
+    const { broker } = setUp();
+    await (await broker('a', { brokerId: 0 })).register();
+    await expect((await broker('b', { brokerId: 0 })).register()).rejects.toMatchObject({ kind: 'conflict' });
+  });
+
+  it('waits for the id of its own earlier life, whose lease is running out', async () => {
+    const { clock, store, broker } = setUp();
+    const earlier = await broker('a', { brokerId: 0 });
+    await earlier.register();
+    earlier.session.end(new Error('killed'));
+    const registering = (await broker('b', { brokerId: 0, waitMs: 20_000 })).register();
+    await clock.advanceAsync(5_000);
+    const before = await store.range({ key: metadataKeys.broker(0) });
+    expect(metadata.BrokerRecord.decode(before.items[0]!.value).incarnation).toBe('a');
+    await clock.advanceAsync(15_000);
+    expect(await registering).toBe(0);
+  });
+
+  it('frees the id with the session', async () => {
+    const { broker } = setUp();
+    const first = await broker('a', { brokerId: 0 });
+    await first.register();
+    await first.session.revoke(new Error('stopped'));
+    expect(await (await broker('b', { brokerId: 0 })).register()).toBe(0);
+  });
+});
