@@ -1,7 +1,7 @@
 import { defineApi } from '../wire/define-api.ts';
 import { array, errorCode, int32, int8, nullable, string, struct } from '../wire/fields.ts';
 
-/** CreateAcls: new access rules (KIP-140). v1 adds pattern types (KIP-290), v3 users as resources (KIP-48). */
+/** CreateAcls: new access rules (KIP-140). v1 adds pattern types (KIP-290), v3 users as resources (KIP-373). */
 export const createAcls = defineApi({
   key: 30,
   name: 'CreateAcls',

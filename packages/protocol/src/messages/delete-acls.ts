@@ -3,7 +3,7 @@ import { array, errorCode, int32, int8, nullable, string, struct } from '../wire
 
 /**
  * DeleteAcls: removes the access rules that match filters (KIP-140). v1 adds pattern types (KIP-290), v3 users as
- * resources (KIP-48).
+ * resources (KIP-373).
  */
 export const deleteAcls = defineApi({
   key: 31,

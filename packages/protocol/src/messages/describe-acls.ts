@@ -3,7 +3,7 @@ import { array, errorCode, int32, int8, nullable, string, struct } from '../wire
 
 /**
  * DescribeAcls: the access rules that match a filter (KIP-140). v1 adds pattern types (KIP-290), v3 users as
- * resources (KIP-48).
+ * resources (KIP-373).
  */
 export const describeAcls = defineApi({
   key: 29,
