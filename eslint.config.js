@@ -9,7 +9,7 @@ import tseslint from 'typescript-eslint';
 import { depConstraints, externalBans, restrictedPathZones } from './tools/boundaries.mjs';
 
 const typescript = ['**/*.ts'];
-const tests = ['**/*.test.ts', '**/*.contract.ts', '**/*.model.ts', 'packages/testkit/**/*.ts'];
+const tests = ['**/*.test.ts', '**/*-fixture.ts', '**/*.contract.ts', '**/*.model.ts', 'packages/testkit/**/*.ts'];
 const scripts = ['tools/**', 'e2e/**', 'bench/**', 'examples/**', '**/*.bench.ts'];
 
 const mayTouchTheAmbient = ['packages/runtime/**/*.ts', ...tests, ...scripts];
