@@ -79,9 +79,6 @@ function apply(change: GroupChange, event: GroupEvent): void {
       return change.answer(event.requestId, { type: 'delete', errorCode: remove(change) });
     case 'record-refused':
       return forgetAnswered(change, event.answered);
-    case 'unload':
-      for (const member of change.members.values()) change.refuseParked(member, event.errorCode);
-      return change.moveTo('Dead');
     default:
       return unreachable(event);
   }

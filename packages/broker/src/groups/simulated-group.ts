@@ -3,6 +3,7 @@
  * record, and can lose its coordinator.
  */
 import { ErrorCode, metadata } from '@kafscale/protocol';
+import { refusedJoin, refusedSync } from './classic/group-change.ts';
 import { emptyGroup, resume, step } from './classic-group.ts';
 import { groupFromRecord, groupRecord } from './classic/group-record.ts';
 import type {
@@ -28,7 +29,6 @@ type Given<Event> = Partial<Omit<Event, 'type' | 'requestId'>>;
 export const simulatedSettings: ClassicGroupSettings = {
   groupInitialRebalanceDelayMs: 3_000,
   groupMaxSize: 100,
-  groupNewMemberJoinTimeoutMs: 300_000,
   groupMetadataMaxBytes: 1_000_000,
 };
 
@@ -144,7 +144,10 @@ export class SimulatedGroup {
 
   /** Another coordinator takes over with what was stored; whoever waits is sent to it. */
   failOver(): void {
-    this.handle({ type: 'unload', errorCode: ErrorCode.NOT_COORDINATOR });
+    for (const { joinRequest, syncRequest } of this.group.members.values()) {
+      if (joinRequest !== undefined) this.#answer(joinRequest, refusedJoin(ErrorCode.NOT_COORDINATOR, ''));
+      if (syncRequest !== undefined) this.#answer(syncRequest, refusedSync(ErrorCode.NOT_COORDINATOR));
+    }
     this.#timers.clear();
     this.group =
       this.stored === undefined
@@ -171,15 +174,19 @@ export class SimulatedGroup {
     }
     for (const effect of effects) {
       if (effect.type === 'answer') {
-        if (this.answers.has(effect.requestId)) throw new Error(`request ${effect.requestId} was answered twice`);
-        this.answers.set(effect.requestId, effect.answer);
-        this.answered.push(effect.requestId);
+        this.#answer(effect.requestId, effect.answer);
       } else if (effect.type === 'set-timer') {
         this.#timers.set(timerName(effect.timer), { timer: effect.timer, dueMs: this.nowMs + effect.delayMs });
       } else if (effect.type === 'cancel-timer') {
         this.#timers.delete(timerName(effect.timer));
       }
     }
+  }
+
+  #answer(requestId: RequestId, answer: GroupAnswer): void {
+    if (this.answers.has(requestId)) throw new Error(`request ${requestId} was answered twice`);
+    this.answers.set(requestId, answer);
+    this.answered.push(requestId);
   }
 
   #nextRequest(): RequestId {

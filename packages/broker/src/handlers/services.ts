@@ -4,10 +4,13 @@ import type { Clock } from '@kafscale/runtime';
 import type { DelayedFetches } from '../log/delayed-fetch.ts';
 import type { LogStarts } from '../log/log-start.ts';
 import type { OwnershipProof } from '../log/ownership-proof.ts';
+import type { GroupCoordinator } from '../groups/group-coordinator.ts';
 import type { PartitionLogs } from '../log/partition-logs.ts';
 import type { LogReader } from '../log/read/log-reader.ts';
 import type { TimeIndex } from '../log/time-index.ts';
+import type { LogAppender } from '../log/write/log-appender.ts';
 import type { MetadataImage } from '../metadata/metadata-image.ts';
+import type { ProducerIds } from '../transactions/producer-ids.ts';
 import type { FetchSessions } from './fetch-sessions.ts';
 
 export interface Services {
@@ -15,6 +18,9 @@ export interface Services {
   readonly clock: Clock;
   readonly image: MetadataImage;
   readonly logs: PartitionLogs;
+  readonly groups: GroupCoordinator;
+  readonly appender: LogAppender;
+  readonly producerIds: ProducerIds;
   readonly reader: LogReader;
   readonly timeIndex: TimeIndex;
   readonly delayedFetches: DelayedFetches;

@@ -208,6 +208,20 @@ export function refusedSync(errorCode: ErrorCode): SyncAnswer {
   return { type: 'sync', errorCode, protocolType: null, protocolName: null, assignment: noAssignment };
 }
 
+/** What is said instead of an answer that must not be given. */
+export function refusedAnswer(answer: GroupAnswer, errorCode: ErrorCode): GroupAnswer {
+  switch (answer.type) {
+    case 'join':
+      return refusedJoin(errorCode, answer.memberId);
+    case 'sync':
+      return refusedSync(errorCode);
+    case 'leave':
+      return { type: 'leave', errorCode, members: [] };
+    default:
+      return { type: answer.type, errorCode };
+  }
+}
+
 /** NONE when the request's member is one of the group's, and the instance id it gives is its own. */
 export function checkMember(
   group: Pick<ClassicGroup, 'members' | 'staticMembers'>,

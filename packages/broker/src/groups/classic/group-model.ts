@@ -63,10 +63,8 @@ export interface ClassicGroup {
 /** The rules that can be configured. */
 export interface ClassicGroupSettings {
   readonly groupInitialRebalanceDelayMs: number;
-  /** Most members of one group, and most ids given out to members that have not joined yet. */
+  /** Most members of one group. */
   readonly groupMaxSize: number;
-  /** How long a JoinGroup of a member that never had an answer may wait. */
-  readonly groupNewMemberJoinTimeoutMs: number;
   /** Most bytes of all members' names, metadata and assignments. */
   readonly groupMetadataMaxBytes: number;
 }
@@ -150,9 +148,7 @@ export type GroupEvent =
   /** DeleteGroups, or the end of an empty group's offsets. */
   | { readonly type: 'delete'; readonly requestId: RequestId }
   /** The record of an earlier event was refused, and those requests were answered with an error. */
-  | { readonly type: 'record-refused'; readonly answered: ReadonlySet<RequestId> }
-  /** The coordinator goes away: whoever waits is answered with the code. */
-  | { readonly type: 'unload'; readonly errorCode: ErrorCode };
+  | { readonly type: 'record-refused'; readonly answered: ReadonlySet<RequestId> };
 
 export interface JoinAnswer {
   readonly type: 'join';

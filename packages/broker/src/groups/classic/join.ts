@@ -6,6 +6,12 @@ import { metadataBytes } from './metadata-bytes.ts';
 import { chooseProtocol, sameProtocols, supportsProtocols } from './protocol-choice.ts';
 import { completeJoinIfReady, generationFor, rebalance } from './rebalance.ts';
 
+/** How long the JoinGroup of a member that never had an answer may wait. */
+const newMemberJoinTimeoutMs = 5 * 60 * 1_000;
+
+/** Most ids given out by one group to members that have not joined yet. */
+const maxPendingMembers = 10_000;
+
 export function join(change: GroupChange, event: JoinEvent): void {
   if (change.state === 'Dead') {
     change.refuseJoin(event.requestId, ErrorCode.COORDINATOR_NOT_AVAILABLE, event.memberId);
@@ -36,7 +42,7 @@ function hasRoomFor(change: GroupChange, event: JoinEvent): boolean {
   if (bytes > groupMetadataMaxBytes) return false;
   if (known !== undefined && (change.state !== 'PreparingRebalance' || known.joinRequest !== undefined)) return true;
   const asksForId = event.memberId === '' && event.groupInstanceId === null && event.requiresKnownMemberId;
-  return count < groupMaxSize && (!asksForId || change.pendingMembers.size < groupMaxSize);
+  return count < groupMaxSize && (!asksForId || change.pendingMembers.size < Math.min(groupMaxSize, maxPendingMembers));
 }
 
 function turnAway(change: GroupChange, event: JoinEvent): void {
@@ -107,7 +113,7 @@ function addMember(change: GroupChange, event: JoinEvent, memberId: string): voi
     awaitsSync: false,
   });
   // It cannot heartbeat before its JoinGroup is answered; a client that gave up meanwhile must not stay for ever.
-  change.setTimer({ type: 'session', memberId }, change.settings.groupNewMemberJoinTimeoutMs);
+  change.setTimer({ type: 'session', memberId }, newMemberJoinTimeoutMs);
   rebalance(change);
 }
 
