@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { compressSync as rawSnappy } from 'snappy';
 import { codecs } from './codec.ts';
 import { compressSync, decompress, decompressSync } from './compression.ts';
+import { readFixture } from './fixtures/read-fixture.ts';
 import { DecompressionError, type DecompressionFault } from './decompression-error.ts';
 
 const mebibyte = 1024 * 1024;
@@ -153,12 +153,8 @@ describe('snappy', () => {
   });
 
   it('is written as the stream of the Java library', () => {
-    const golden = (
-      JSON.parse(readFileSync(new URL('./fixtures/batches.json', import.meta.url), 'utf8')) as {
-        readonly name: string;
-        readonly batch: string;
-      }[]
-    ).find(({ name }) => name === 'noise, snappy')!;
+    const batches = readFixture('batches') as readonly { readonly name: string; readonly batch: string }[];
+    const golden = batches.find(({ name }) => name === 'noise, snappy')!;
     const records = Buffer.from(golden.batch, 'base64').subarray(61);
     expect(compressSync('snappy', Buffer.from('x')).subarray(0, 16)).toEqual(records.subarray(0, 16));
   });

@@ -76,7 +76,7 @@ export const crc32c: Crc32c =
     : (bytes, start = 0, end = bytes.length, initial = 0) =>
         end - start < nativeFromBytes
           ? crc32cFallback(bytes, start, end, initial)
-          : crc32cNative!(bytes, start, end, initial);
+          : crc32cNative(bytes, start, end, initial);
 
 /** The product of two polynomials over GF(2), modulo the CRC's; bit 31 is the coefficient of x^0. */
 function multiply(a: number, b: number): number {

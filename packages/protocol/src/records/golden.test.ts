@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { codecs } from './codec.ts';
 import { decodeEndTransactionMarker, encodeEndTransactionMarker } from './control-record.ts';
 import { encodeRecordBatch } from './encode-batch.ts';
+import { readFixture } from './fixtures/read-fixture.ts';
 import { findMaxTimestampRecord } from './find-record.ts';
 import { RecordBatchView } from './record-batch.ts';
 import { readRecords, type RecordView } from './record.ts';
@@ -13,12 +13,11 @@ interface GoldenBatch {
   readonly name: string;
   readonly batch: string;
   readonly header: { readonly codec: string; readonly producerId: string; readonly [field: string]: unknown };
+  readonly offsetOfMaxTimestamp: number | null;
   readonly records: readonly GoldenRecord[];
 }
 
-const golden = JSON.parse(
-  readFileSync(new URL('./fixtures/batches.json', import.meta.url), 'utf8'),
-) as readonly GoldenBatch[];
+const golden = readFixture('batches') as readonly GoldenBatch[];
 
 const mebibyte = 1024 * 1024;
 const view = ({ batch }: GoldenBatch) => new RecordBatchView(Buffer.from(batch, 'base64'));
@@ -32,7 +31,7 @@ function describeRecord(record: RecordView): GoldenRecord {
 
 describe.each(golden)('the batch "$name" that Kafka’s library wrote', (batch) => {
   it('has the header which that library reads', () => {
-    const { producerId, offsetOfMaxTimestamp: _, ...header } = batch.header;
+    const { producerId, ...header } = batch.header;
     expect(view(batch)).toMatchObject({ ...header, producerId: BigInt(producerId) });
     expect(view(batch).computeCrc()).toBe(header['crc']);
   });
@@ -48,7 +47,7 @@ describe('the golden batches', () => {
   it.each(golden)('have their max timestamp where Kafka finds it: "$name"', async (batch) => {
     const found = await findMaxTimestampRecord(view(batch), mebibyte);
     const withoutTimestamp = batch.header['maxTimestamp'] === -1;
-    expect(found?.offset ?? null).toBe(withoutTimestamp ? null : batch.header['offsetOfMaxTimestamp']);
+    expect(found?.offset ?? null).toBe(withoutTimestamp ? null : batch.offsetOfMaxTimestamp);
   });
 
   it('cover every codec', () => {

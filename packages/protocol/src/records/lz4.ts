@@ -16,6 +16,8 @@ import lz4 from 'lz4-napi';
 import { corrupt, tooLarge } from './decompression-error.ts';
 
 const frameMagic = 0x184d2204;
+/** Clients write one. */
+const maxFrames = 1024;
 const blockChecksumFlag = 0x10;
 const contentSizeFlag = 0x08;
 const contentChecksumFlag = 0x04;
@@ -25,29 +27,27 @@ const storedBlockFlag = 0x80000000;
 export const compressLz4 = (bytes: Uint8Array): Buffer => lz4.compressFrameSync(asBuffer(bytes));
 
 export function decompressLz4Sync(bytes: Buffer, maxBytes: number): Buffer {
-  const content = Buffer.allocUnsafe(measure(bytes, maxBytes));
-  let at = 0;
-  for (const { frame, contentBytes } of framesOf(bytes, maxBytes)) {
+  const parts: Buffer[] = [];
+  for (const { frame, contentBytes } of measureFrames(bytes, maxBytes)) {
     try {
-      at += expectLength(lz4.decompressFrameSync(frame), contentBytes).copy(content, at);
+      parts.push(expectLength(lz4.decompressFrameSync(frame), contentBytes));
     } catch (error) {
       throw corrupt('lz4', error);
     }
   }
-  return content;
+  return join(parts);
 }
 
 export async function decompressLz4(bytes: Buffer, maxBytes: number): Promise<Buffer> {
-  const content = Buffer.allocUnsafe(measure(bytes, maxBytes));
-  let at = 0;
-  for (const { frame, contentBytes } of framesOf(bytes, maxBytes)) {
+  const parts: Buffer[] = [];
+  for (const { frame, contentBytes } of measureFrames(bytes, maxBytes)) {
     try {
-      at += expectLength(await lz4.decompressFrame(frame), contentBytes).copy(content, at);
+      parts.push(expectLength(await lz4.decompressFrame(frame), contentBytes));
     } catch (error) {
       throw corrupt('lz4', error);
     }
   }
-  return content;
+  return join(parts);
 }
 
 interface Frame {
@@ -55,24 +55,20 @@ interface Frame {
   readonly contentBytes: number;
 }
 
-/** Length of the contents of all frames together. */
-function measure(bytes: Buffer, maxBytes: number): number {
+/** The frames that make up the bytes, at least one, whose contents together stay within the limit. */
+function measureFrames(bytes: Buffer, maxBytes: number): Frame[] {
+  const frames: Frame[] = [];
+  let start = 0;
   let total = 0;
-  for (const { contentBytes } of framesOf(bytes, maxBytes)) {
+  do {
+    if (frames.length === maxFrames) throw corrupt('lz4');
+    const { end, contentBytes } = measureFrame(bytes, start, maxBytes);
     total += contentBytes;
     if (total > maxBytes) throw tooLarge('lz4', maxBytes);
-  }
-  return total;
-}
-
-/** The frames that make up the bytes, at least one; none of them holds more than the limit. */
-function* framesOf(bytes: Buffer, maxBytes: number): Generator<Frame, void, void> {
-  let start = 0;
-  do {
-    const { end, contentBytes } = measureFrame(bytes, start, maxBytes);
-    yield { frame: bytes.subarray(start, end), contentBytes };
+    frames.push({ frame: bytes.subarray(start, end), contentBytes });
     start = end;
   } while (start < bytes.length);
+  return frames;
 }
 
 function measureFrame(bytes: Buffer, start: number, maxBytes: number): { end: number; contentBytes: number } {
@@ -126,5 +122,7 @@ function expectLength(content: Buffer, expected: number): Buffer {
   if (content.length !== expected) throw new Error(`${content.length} bytes where the blocks hold ${expected}`);
   return content;
 }
+
+const join = (parts: readonly Buffer[]) => (parts.length === 1 ? parts[0]! : Buffer.concat(parts));
 
 const asBuffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { describeError, ErrorCode, type ErrorName } from '../errors/error-codes.ts';
 import { encodeRecordBatch, type BatchInput } from './encode-batch.ts';
+import { readFixture } from './fixtures/read-fixture.ts';
 import { RecordBatchView } from './record-batch.ts';
 import { type BatchRules, type BatchVerdict, validateProducedBatch } from './validate-batch.ts';
 
@@ -34,9 +34,7 @@ interface KafkaVerdict {
   readonly stored?: readonly [number, number];
 }
 
-const verdicts = JSON.parse(
-  readFileSync(new URL('./fixtures/verdicts.json', import.meta.url), 'utf8'),
-) as readonly KafkaVerdict[];
+const verdicts = readFixture('verdicts') as readonly KafkaVerdict[];
 
 const rulesOf = ({ topic }: KafkaVerdict): BatchRules => ({
   maxMessageBytes: Number(topic['max.message.bytes'] ?? defaults.maxMessageBytes),

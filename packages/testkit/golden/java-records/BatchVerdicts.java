@@ -37,7 +37,7 @@ import org.apache.kafka.storage.log.metrics.BrokerTopicStats;
 
 /**
  * Sends record sets, good and bad, through the checks of Kafka's Produce handler and into a real log of its storage layer, and
- * prints what came out: a JSON array of {name, topic, apiVersion, records, error, recordErrors, stored}, one to a line, bytes in
+ * prints what came out: one JSON object {name, topic, apiVersion, records, error, recordErrors, stored} to a line, bytes in
  * base64. `stored` is the max timestamp and CRC that Kafka wrote. Everything is drawn from fixed seeds.
  */
 public final class BatchVerdicts {
@@ -64,7 +64,7 @@ public final class BatchVerdicts {
         keys();
         mutations();
         SCHEDULER.shutdown();
-        System.out.println("[\n" + String.join(",\n", VERDICTS) + "\n]");
+        System.out.println(String.join("\n", VERDICTS));
     }
 
     private static void goodOnes() throws Exception {

@@ -24,8 +24,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
 import org.apache.kafka.common.utils.BufferSupplier;
 
 /**
- * Prints record batches as Kafka's own library writes them, each with what that library reads out of it: a JSON array of
- * {name, batch, header, records}, one to a line, bytes in base64. Everything is drawn from a fixed seed, so that two runs print the same.
+ * Prints record batches as Kafka's own library writes them, each with what that library reads out of it: one JSON
+ * object {name, batch, header, offsetOfMaxTimestamp, records} to a line, bytes in base64. Everything is drawn from a fixed seed, so that two runs print the same.
  */
 public final class GoldenBatches {
     private static final long TIME = 1_700_000_000_000L;
@@ -70,7 +70,7 @@ public final class GoldenBatches {
             empty, RecordBatch.MAGIC_VALUE_V2, 4711, (short) 1, 8, 100, 109, 4, TimestampType.CREATE_TIME, TIME, false, false);
         empty.flip();
         add("empty after compaction", MemoryRecords.readableRecords(empty));
-        System.out.println("[\n" + String.join(",\n", GOLDEN) + "\n]");
+        System.out.println(String.join("\n", GOLDEN));
     }
 
     private static MemoryRecords logAppendTime(Compression compression) {
@@ -125,13 +125,13 @@ public final class GoldenBatches {
         header.put("isTransactional", batch.isTransactional());
         header.put("isControl", batch.isControlBatch());
         header.put("sizeInBytes", batch.sizeInBytes());
-        header.put("offsetOfMaxTimestamp", batch.offsetOfMaxTimestamp().orElse(null));
         List<Object> decoded = new ArrayList<>();
         batch.streamingIterator(BufferSupplier.NO_CACHING).forEachRemaining(record -> decoded.add(describe(record)));
         Map<String, Object> golden = new LinkedHashMap<>();
         golden.put("name", name);
         golden.put("batch", BASE64.encodeToString(raw));
         golden.put("header", header);
+        golden.put("offsetOfMaxTimestamp", batch.offsetOfMaxTimestamp().orElse(null));
         golden.put("records", decoded.size() > 10 ? decoded.subList(decoded.size() - 3, decoded.size()) : decoded);
         GOLDEN.add(new ObjectMapper().writeValueAsString(golden));
     }
