@@ -29,7 +29,9 @@ export interface AcquiredPartition {
 export interface OwnershipDependencies {
   readonly store: MetadataStore;
   readonly lane: Lane;
-  readonly image: MetadataImage;
+  /** The topics whose partitions are to be owned by somebody; one that is being deleted is not among them. */
+  readonly topics: () => Iterable<TopicImage>;
+  readonly image: Pick<MetadataImage, 'onChange'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -37,6 +39,8 @@ export interface OwnershipDependencies {
   readonly brokerId: number;
   /** Opens what was acquired at `revision`; a rejection is logged and tried again. */
   readonly onAcquired: (acquired: readonly AcquiredPartition[], revision: Revision) => Promise<void>;
+  /** The topic is gone or going; what was opened of it is closed. */
+  readonly onTopicGone: (topicId: string) => void;
 }
 
 interface OwnedPartition {
@@ -59,7 +63,7 @@ const partitionKey = (topicId: string, partition: number) => `${topicId}/${parti
 
 export class Ownership {
   readonly #dependencies: OwnershipDependencies;
-  readonly #owned = new Map<string, OwnedPartition>();
+  readonly #owned = new Map<string, Map<number, OwnedPartition>>();
   readonly #mutex = new KeyedMutex();
   readonly #closing = new AbortController();
   #stopListening: (() => void) | undefined;
@@ -83,12 +87,7 @@ export class Ownership {
   }
 
   owns(topicId: string, partition: number): boolean {
-    return this.#owned.has(partitionKey(topicId, partition));
-  }
-
-  /** Forgets a deleted topic's partitions; its records went in the transaction that deleted it. */
-  forget(topicId: string): void {
-    for (const key of this.#owned.keys()) if (key.startsWith(`${topicId}/`)) this.#owned.delete(key);
+    return this.#owned.get(topicId)?.has(partition) === true;
   }
 
   /**
@@ -102,7 +101,7 @@ export class Ownership {
   ): Promise<void> {
     const key = partitionKey(topicId, partition);
     await this.#mutex.run(key, async () => {
-      const owned = this.#owned.get(key);
+      const owned = this.#owned.get(topicId)?.get(partition);
       if (owned === undefined) throw new MetadataError('conflict', `partition ${key} is not owned`);
       const record = change(owned.record);
       const recordKey = metadataKeys.partition(topicId, partition);
@@ -138,7 +137,9 @@ export class Ownership {
 
   async #acquireAll(): Promise<void> {
     let candidates: Candidate[] = [];
-    for (const topic of this.#dependencies.image.topics()) {
+    const gone = new Set(this.#owned.keys());
+    for (const topic of this.#dependencies.topics()) {
+      gone.delete(topic.topicId);
       if (this.#missing(topic).length === 0) continue;
       candidates.push(...(await this.#readCandidates(topic)));
       while (candidates.length >= partitionsPerTransaction) {
@@ -147,6 +148,10 @@ export class Ownership {
       }
     }
     if (candidates.length > 0) await this.#acquire(candidates);
+    for (const topicId of gone) {
+      this.#owned.delete(topicId);
+      this.#dependencies.onTopicGone(topicId);
+    }
   }
 
   #missing(topic: TopicImage): number[] {
@@ -221,7 +226,9 @@ export class Ownership {
     const revision = await lane.commit({ compare: [...compare.values()], operations });
     await onAcquired(acquired, revision);
     for (const { topicId, partition, record } of acquired) {
-      this.#owned.set(partitionKey(topicId, partition), { record, modRevision: revision });
+      const partitions = this.#owned.get(topicId) ?? new Map<number, OwnedPartition>();
+      partitions.set(partition, { record, modRevision: revision });
+      this.#owned.set(topicId, partitions);
     }
   }
 }

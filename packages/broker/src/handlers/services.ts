@@ -1,6 +1,8 @@
 /** What handlers may use: the broker's components, built by `broker.ts`. */
 import type { BrokerConfig } from '@kafscale/protocol';
 import type { Clock } from '@kafscale/runtime';
+import type { Topics } from '../cluster/topics.ts';
+import type { BrokerConfigs } from '../config/dynamic-config.ts';
 import type { DelayedFetches } from '../log/delayed-fetch.ts';
 import type { LogStarts } from '../log/log-start.ts';
 import type { OwnershipProof } from '../log/ownership-proof.ts';
@@ -17,6 +19,8 @@ export interface Services {
   readonly config: BrokerConfig;
   readonly clock: Clock;
   readonly image: MetadataImage;
+  readonly topics: Topics;
+  readonly brokerConfigs: BrokerConfigs;
   readonly logs: PartitionLogs;
   readonly groups: GroupCoordinator;
   readonly appender: LogAppender;

@@ -13,7 +13,7 @@ import { recoverPartitions } from '../log/upkeep/recovery.ts';
 import { noFailpoint } from '../log/write/failpoint.ts';
 import { LogAppender } from '../log/write/log-appender.ts';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
-import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+import type { TopicImage } from '../metadata/metadata-image.ts';
 import { prefixEnd, type KeyValue, type MetadataStore } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import { MemoryObjectStore } from '../storage/memory-object-store.ts';
@@ -158,14 +158,16 @@ class World {
       incarnation,
       nameObject: (sequence) => `flush/${incarnation}/${sequence}-${(names += 1)}`,
       failpoint: noFailpoint,
-      onCommitted: () => undefined,
+      observer: { onCommitted: () => undefined, onFailed: () => undefined },
       settings: flusherSettings,
     });
-    const { image, changed } = staticImage();
+    const { image, changed } = changes();
     const ownership = new Ownership({
       store,
       lane: session.lane('data'),
+      topics: () => [{ name: topicName, topicId, partitionCount } as TopicImage],
       image,
+      onTopicGone: () => undefined,
       clock: this.#clock,
       random: this.#random,
       logger: silentLogger,
@@ -302,27 +304,19 @@ class World {
         this.violations.push(`batch ${batch.id} was reported as failed and is in the log`);
       }
       if (producer.idempotent && offsets[0] !== undefined) {
-        if (offsets[0] < previous) this.violations.push(`batch ${batch.id} stands before an earlier one of its producer`);
+        if (offsets[0] < previous)
+          this.violations.push(`batch ${batch.id} stands before an earlier one of its producer`);
         previous = offsets[0];
       }
     }
   }
 }
 
-/** One topic, and a way to say that something may have changed. */
-function staticImage(): { readonly image: MetadataImage; readonly changed: () => void } {
-  const topic = { name: topicName, topicId, partitionCount, replicationFactor: 1, configs: new Map() } as unknown as TopicImage;
+/** A way to say that something may have changed. */
+function changes() {
   const listeners = new Set<() => void>();
-  const image: MetadataImage = {
-    clusterId: 'cluster',
-    revision: 0,
-    topic: () => topic,
-    topicById: () => topic,
-    topics: () => [topic],
-    partition: () => undefined,
-    brokers: () => [],
-    reached: () => Promise.resolve(),
-    onChange: (listener) => {
+  const image = {
+    onChange: (listener: () => void) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },

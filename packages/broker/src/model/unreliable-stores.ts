@@ -54,9 +54,20 @@ export class Line {
       capabilities: store.capabilities,
       create: (key, body, signal) => {
         const bytes = Buffer.concat(body);
-        return this.#call(storageFates, () => store.create(key, [bytes]), signal, () => lost('object store'));
+        return this.#call(
+          storageFates,
+          () => store.create(key, [bytes]),
+          signal,
+          () => lost('object store'),
+        );
       },
-      read: (key, range, signal) => this.#call([], () => store.read(key, range), signal, () => lost('object store')),
+      read: (key, range, signal) =>
+        this.#call(
+          [],
+          () => store.read(key, range),
+          signal,
+          () => lost('object store'),
+        ),
       list: (prefix) => store.list(prefix),
       delete: (keys) => store.delete(keys),
       close: () => store.close(),

@@ -44,6 +44,10 @@ const stores = {
   dataDir: text(4_096)
     .default('.kafscale')
     .meta({ env: 'KAFSCALE_DATA_DIR', description: 'Folder of the embedded object store and metadata store.' }),
+  namespace: text(64)
+    .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, 'expected letters, digits, ".", "_" and "-"')
+    .default('default')
+    .meta({ env: 'KAFSCALE_S3_NAMESPACE', description: 'First path element of the names of all objects.' }),
   sessionTtlMs: milliseconds({ min: 1 * seconds, max: 5 * minutes })
     .default(10 * seconds)
     .meta({

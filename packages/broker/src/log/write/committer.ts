@@ -4,6 +4,7 @@
  * takes everything behind it along.
  */
 import { encodeFlushManifest, ErrorCode, KafkaError, metadataKeys } from '@kafscale/protocol';
+import type { Clock } from '@kafscale/runtime';
 import type { Lane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { HotTail } from '../read/hot-tail.ts';
@@ -23,21 +24,35 @@ export interface UploadingFlush {
   abandon(): void;
 }
 
-/** A flush that was committed, for metrics. */
+/** A flush that was committed. */
 export interface CommittedFlush {
+  /** Of the whole object. */
   readonly sizeBytes: number;
+  readonly recordBytes: number;
+  readonly batchCount: number;
   readonly partitionCount: number;
-  readonly createdMs: number;
+  /** From its close to its commit. */
+  readonly durationMs: number;
+  /** Of the transaction alone. */
+  readonly commitDurationMs: number;
+}
+
+/** Told of every flush's end; for metrics. */
+export interface FlushObserver {
+  onCommitted(flush: CommittedFlush): void;
+  /** So many flushes, one behind the other, were rolled back. */
+  onFailed(flushCount: number): void;
 }
 
 export interface CommitterDependencies {
+  readonly clock: Clock;
   readonly lane: Lane;
   readonly hotTail: HotTail;
   readonly incarnation: string;
   readonly failpoint: Failpoint;
   /** Rolls back these flushes, oldest first, and everything accepted after them. */
   readonly rollBack: (failed: readonly UploadingFlush[], error: KafkaError) => void;
-  readonly onCommitted: (flush: CommittedFlush) => void;
+  readonly observer: FlushObserver;
 }
 
 export class Committer {
@@ -75,7 +90,7 @@ export class Committer {
   }
 
   async #commit(head: UploadingFlush): Promise<void> {
-    const { lane, incarnation, failpoint } = this.#dependencies;
+    const { clock, lane, incarnation, failpoint } = this.#dependencies;
     const upload = await head.outcome;
     if (upload.error !== undefined) {
       this.#fail(upload.error);
@@ -83,6 +98,7 @@ export class Committer {
     }
     const { flush } = head;
     failpoint('before-commit');
+    const commitStartMs = clock.monotonicMs();
     try {
       await lane.commit({
         operations: [
@@ -100,6 +116,15 @@ export class Committer {
     failpoint('after-commit-before-answer');
     this.#queue.shift();
     this.#apply(flush, upload.objectKey);
+    const nowMs = clock.monotonicMs();
+    this.#dependencies.observer.onCommitted({
+      sizeBytes: flush.body.length,
+      recordBytes: flush.footerPosition,
+      batchCount: flush.extents.reduce((sum, { batches }) => sum + batches.length, 0),
+      partitionCount: flush.extents.length,
+      durationMs: nowMs - flush.closedMs,
+      commitDurationMs: nowMs - commitStartMs,
+    });
   }
 
   /** One synchronous step: nobody sees a part of a flush. */
@@ -124,17 +149,13 @@ export class Committer {
     for (const { batches } of flush.extents) {
       for (const batch of batches) batch.settle({ committed: true, baseOffset: batch.baseOffset });
     }
-    this.#dependencies.onCommitted({
-      sizeBytes: flush.body.length,
-      partitionCount: flush.extents.length,
-      createdMs: flush.createdMs,
-    });
   }
 
   #fail(error: KafkaError): void {
     const failed = this.#queue;
     this.#queue = [];
     this.#dependencies.rollBack(failed, error);
+    this.#dependencies.observer.onFailed(failed.length);
   }
 }
 

@@ -21,7 +21,10 @@ export interface FlushExtent {
 
 export interface Flush {
   readonly sequence: number;
+  /** By the wall clock, as it is stored. */
   readonly createdMs: number;
+  /** By the monotonic clock. */
+  readonly closedMs: number;
   readonly extents: readonly FlushExtent[];
   readonly description: metadata.FlushDescription;
   /** The whole object, footer and trailer included; lies in `slab`, of which the flush holds a reference. */
@@ -38,6 +41,7 @@ export interface FlushIdentity {
   /** The sequence of the flush that has to be committed first; -1 for none. */
   readonly buildsOn: number;
   readonly createdMs: number;
+  readonly closedMs: number;
 }
 
 /** Assigns offsets, moving each writer's next offset on, and lays the object out. */
@@ -62,6 +66,7 @@ export function closeFlush(
   return {
     sequence: identity.sequence,
     createdMs: identity.createdMs,
+    closedMs: identity.closedMs,
     extents,
     description,
     body,

@@ -132,7 +132,14 @@ export class Flusher {
     const { clock, arena, committer, clusterId, incarnation } = this.#dependencies;
     const { sequence, batchesByWriter } = this.#open;
     const flush = closeFlush(
-      { clusterId, incarnation, sequence, buildsOn: this.#lastClosedSequence, createdMs: clock.wallMs() },
+      {
+        clusterId,
+        incarnation,
+        sequence,
+        buildsOn: this.#lastClosedSequence,
+        createdMs: clock.wallMs(),
+        closedMs: clock.monotonicMs(),
+      },
       batchesByWriter,
       arena,
     );

@@ -62,7 +62,7 @@ async function setUp() {
     incarnation: session.incarnation,
     nameObject: (sequence) => `flush/${sequence}-${(names += 1)}`,
     failpoint: noFailpoint,
-    onCommitted: () => undefined,
+    observer: { onCommitted: () => undefined, onFailed: () => undefined },
     settings: {
       windowMs: 100,
       maxBytes: 10_000,

@@ -1,0 +1,212 @@
+/**
+ * The composition root: stores, metrics and listener by hand, in the order they need each other, closed in reverse. A broker whose
+ * session is over starts again in place as a new incarnation, behind a listener that closed every old connection.
+ */
+import type { BrokerConfig } from '@kafscale/protocol';
+import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { join, resolve } from 'node:path';
+import { clusterIdentity } from './cluster/cluster-identity.ts';
+import { handlers, HandlerRegistry } from './handlers/registry.ts';
+import { Incarnation } from './incarnation.ts';
+import { noFailpoint, type Failpoint } from './log/write/failpoint.ts';
+import { EmbeddedMetadataStore } from './metadata/embedded-metadata-store.ts';
+import type { MetadataStore } from './metadata/metadata-store.ts';
+import { createMetrics, type BrokerMetrics } from './metrics/metrics.ts';
+import { MetricsServer } from './metrics/metrics-server.ts';
+import { Listener } from './network/listener.ts';
+import { findFreePort } from './network/free-port.ts';
+import { FolderObjectStore } from './storage/folder-object-store.ts';
+import { InstrumentedObjectStore, type ObjectStoreObservation } from './storage/instrumented-object-store.ts';
+import type { ObjectStore } from './storage/object-store.ts';
+
+export interface BrokerDependencies {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Ends the process at a named point of the write path; for tests. */
+  readonly failpoint?: Failpoint;
+}
+
+export interface RunningBroker {
+  /** Where clients are told to connect. */
+  readonly host: string;
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly brokerId: number;
+  readonly clusterId: string;
+  /** Lets requests in work finish, settles what was accepted, and ends the session. */
+  close(): Promise<void>;
+}
+
+interface Stores {
+  readonly objectStore: ObjectStore;
+  readonly metadataStore: MetadataStore;
+}
+
+interface Life {
+  readonly incarnation: Incarnation;
+  readonly listener: Listener;
+}
+
+const restartBackoff = { baseMs: 200, maxMs: 5_000 };
+
+/** Starts a broker on the embedded stores; resolves when clients can be served. Throws what keeps it from starting. */
+export async function startBroker(config: BrokerConfig, dependencies: BrokerDependencies): Promise<RunningBroker> {
+  const metrics = createMetrics();
+  const stores = await openEmbeddedStores(config, dependencies, metrics);
+  const broker = new Broker(config, dependencies, stores, metrics);
+  try {
+    await broker.start();
+  } catch (error) {
+    await broker.close();
+    throw error;
+  }
+  return broker;
+}
+
+async function openEmbeddedStores(
+  { dataDir }: BrokerConfig,
+  { clock, random }: BrokerDependencies,
+  metrics: BrokerMetrics,
+): Promise<Stores> {
+  const folder = resolve(dataDir);
+  const metadataStore = await EmbeddedMetadataStore.open({ folder: join(folder, 'metadata'), clock, random });
+  const objectStore = await FolderObjectStore.open({ folder: join(folder, 'objects') });
+  return { metadataStore, objectStore: new InstrumentedObjectStore(objectStore, clock, observe(metrics)) };
+}
+
+const observe = (metrics: BrokerMetrics) => (observation: ObjectStoreObservation) => {
+  const { operation, durationMs, outcome } = observation;
+  if (outcome !== 'ok') metrics.objectStoreErrors.inc({ operation, kind: outcome });
+  else if (operation === 'create') {
+    metrics.s3UploadDurationSeconds.observe(durationMs / 1_000);
+    metrics.s3UploadDurationMs.observe(durationMs);
+  } else if (operation === 'read') metrics.s3DownloadDurationMs.observe(durationMs);
+};
+
+class Broker implements RunningBroker {
+  readonly #config: BrokerConfig;
+  readonly #dependencies: BrokerDependencies;
+  readonly #stores: Stores;
+  readonly #metrics: BrokerMetrics;
+  readonly #closing = new AbortController();
+  #clusterId = '';
+  #port = 0;
+  #metricsServer: MetricsServer | undefined;
+  #life: Life | undefined;
+  #restarting: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(config: BrokerConfig, dependencies: BrokerDependencies, stores: Stores, metrics: BrokerMetrics) {
+    this.#config = config;
+    this.#dependencies = dependencies;
+    this.#stores = stores;
+    this.#metrics = metrics;
+  }
+
+  get host(): string {
+    return this.#config.advertisedHost;
+  }
+
+  get port(): number {
+    return this.#config.advertisedPort ?? this.#port;
+  }
+
+  get metricsPort(): number {
+    return this.#metricsServer?.port ?? 0;
+  }
+
+  get brokerId(): number {
+    return this.#life?.incarnation.brokerId ?? -1;
+  }
+
+  get clusterId(): string {
+    return this.#clusterId;
+  }
+
+  async start(): Promise<void> {
+    const { clock, random, logger } = this.#dependencies;
+    const { kafkaAddress, metricsAddress } = this.#config;
+    this.#metricsServer = await MetricsServer.start({
+      address: metricsAddress,
+      metrics: this.#metrics,
+      isReady: () => this.#life !== undefined,
+      clock,
+      logger,
+    });
+    this.#clusterId = await clusterIdentity(this.#stores.metadataStore, clock, random);
+    this.#port = kafkaAddress.port === 0 ? await findFreePort(kafkaAddress.host) : kafkaAddress.port;
+    await this.#live();
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#finish();
+    return this.#closed;
+  }
+
+  async #live(): Promise<void> {
+    const { clock, random, logger, failpoint = noFailpoint } = this.#dependencies;
+    const incarnation = await Incarnation.start({
+      config: this.#config,
+      clusterId: this.#clusterId,
+      endpoint: { host: this.host, port: this.port },
+      ...this.#stores,
+      clock,
+      random,
+      logger,
+      metrics: this.#metrics,
+      failpoint,
+    });
+    const { services } = incarnation;
+    try {
+      const listener = await Listener.start({
+        config: { ...this.#config, kafkaAddress: { ...this.#config.kafkaAddress, port: this.#port } },
+        registry: new HandlerRegistry(handlers),
+        services,
+        clock,
+        logger: logger.child({ component: 'listener' }),
+        metrics: this.#metrics,
+      });
+      this.#life = { incarnation, listener };
+    } catch (error) {
+      await incarnation.close();
+      throw error;
+    }
+    incarnation.onEnd((reason) => {
+      if (this.#closing.signal.aborted) return;
+      logger.error({ err: reason }, 'session lost; starting again as a new incarnation');
+      this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
+    });
+  }
+
+  async #restart(): Promise<void> {
+    const { clock, random, logger } = this.#dependencies;
+    await this.#endLife();
+    for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
+      try {
+        await this.#live();
+        return;
+      } catch (error) {
+        logger.error({ err: error }, 'a new incarnation could not start; trying again');
+        await clock.sleep(backoffDelayMs(attempt, restartBackoff, random), this.#closing.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Requests that wait for an outcome are answered while the incarnation closes, so both close together. */
+  async #endLife(): Promise<void> {
+    const life = this.#life;
+    this.#life = undefined;
+    if (life === undefined) return;
+    await Promise.all([life.listener.close(), life.incarnation.close()]);
+  }
+
+  async #finish(): Promise<void> {
+    this.#closing.abort(new Error('the broker was stopped'));
+    await this.#restarting;
+    await this.#endLife();
+    await this.#metricsServer?.close();
+    await this.#stores.objectStore.close();
+    await this.#stores.metadataStore.close();
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Produce v0-13: batches are judged, appended in the order they stand in the request, and answered once they are durable; acks 1
+ * means the same as acks all. Versions 0-2 are advertised for librdkafka's sake and end the connection, as in Kafka 4. The new
+ * leader stands beside NOT_LEADER_OR_FOLLOWER (KIP-951). Not implemented: transactions.
+ */
+import {
+  ErrorCode,
+  KafkaError,
+  produce,
+  validateProducedBatch,
+  type BatchRules,
+  type RecordBatchView,
+  type RequestOf,
+  type ResponseOf,
+  type TopicConfig,
+} from '@kafscale/protocol';
+import type { PartitionLog } from '../log/partition-log.ts';
+import { lastSequence } from '../log/producer-state.ts';
+import type { AppendOutcome } from '../log/write/pending-batch.ts';
+import type { TopicImage } from '../metadata/metadata-image.ts';
+import { CloseConnection, defineHandler, noResponse } from './define-handler.ts';
+import { findPartition } from './find-partition.ts';
+import { leaderHint, noLeader } from './leader-hint.ts';
+import type { Services } from './services.ts';
+
+type Request = RequestOf<typeof produce>;
+type Response = ResponseOf<typeof produce>;
+type TopicResponse = Response['responses'][number];
+type PartitionResponse = TopicResponse['partitionResponses'][number];
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+const oldestServedVersion = 3;
+const firstVersionWithTopicIds = 13;
+const knownAcks: ReadonlySet<number> = new Set([-1, 0, 1]);
+const noRecordErrors: PartitionResponse['recordErrors'] = [];
+/** A compressed batch that has to be looked into may take this many times the largest message. */
+const maxExpansion = 64;
+
+export const produceHandler = defineHandler({
+  api: produce,
+  concurrent: true,
+
+  fail(errorCode, request) {
+    if (request.acks === 0) throw new CloseConnection('a request without acknowledgement failed');
+    return respond(
+      request.topicData.map(({ name, topicId, partitionData }) => ({
+        name,
+        topicId,
+        partitionResponses: partitionData.map(({ index }) => refusal(index, errorCode, null)),
+      })),
+    );
+  },
+
+  handle(request, { apiVersion }, services) {
+    if (apiVersion < oldestServedVersion) throw new CloseConnection(`Produce version ${apiVersion} is not served`);
+    if (!knownAcks.has(request.acks)) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
+    return new Promise<Response | typeof noResponse>((resolve, reject) => {
+      const append = new ProduceAppend(request, apiVersion, services, (responses) => {
+        if (request.acks !== 0) resolve(respond(responses, append.nodeEndpoints));
+        else if (append.failed) reject(new CloseConnection('a request without acknowledgement failed'));
+        else resolve(noResponse);
+      });
+      append.run();
+    });
+  },
+});
+
+const respond = (responses: readonly TopicResponse[], nodeEndpoints: Response['nodeEndpoints'] = []): Response => ({
+  responses,
+  throttleTimeMs: 0,
+  nodeEndpoints,
+});
+
+/** One request on its way: its answer is complete when every batch has its outcome. */
+class ProduceAppend {
+  readonly nodeEndpoints: Response['nodeEndpoints'][number][] = [];
+  failed = false;
+  readonly #request: Request;
+  readonly #apiVersion: number;
+  readonly #services: Services;
+  readonly #done: (responses: readonly TopicResponse[]) => void;
+  readonly #responses: TopicResponse[] = [];
+  /** Batches without outcome, and one for the loop that makes them. */
+  #open = 1;
+
+  constructor(
+    request: Request,
+    apiVersion: number,
+    services: Services,
+    done: (responses: readonly TopicResponse[]) => void,
+  ) {
+    this.#request = request;
+    this.#apiVersion = apiVersion;
+    this.#services = services;
+    this.#done = done;
+  }
+
+  /** Appends in one synchronous step, so that pipelined requests keep their order. */
+  run(): void {
+    const usesTopicIds = this.#apiVersion >= firstVersionWithTopicIds;
+    const { image } = this.#services;
+    for (const { name, topicId, partitionData } of this.#request.topicData) {
+      const topic = usesTopicIds ? image.topicById(topicId) : image.topic(name);
+      const partitionResponses: Mutable<PartitionResponse>[] = [];
+      this.#responses.push({ name, topicId, partitionResponses });
+      for (const { index, records } of partitionData) {
+        const response = pendingResponse(index);
+        partitionResponses.push(response);
+        if (topic === undefined && usesTopicIds) this.#refuse(response, ErrorCode.UNKNOWN_TOPIC_ID, null);
+        else this.#appendPartition(topic, records, response);
+      }
+    }
+    this.#settleOne();
+  }
+
+  #appendPartition(topic: TopicImage | undefined, records: Buffer | null, response: Mutable<PartitionResponse>): void {
+    const found = findPartition(this.#services, topic, response.index);
+    if (found.error !== undefined) {
+      this.#refuse(response, found.error, null);
+      if (found.error === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#hintLeader(response, topic!.topicId);
+      return;
+    }
+    const nowMs = this.#services.clock.wallMs();
+    const rules = rulesOf(topic!.config);
+    const verdict = validateProducedBatch(records, rules, { apiVersion: this.#apiVersion, nowMs });
+    if (verdict.errorCode !== ErrorCode.NONE) {
+      this.#refuse(response, verdict.errorCode, verdict.errorMessage);
+      response.recordErrors = verdict.recordErrors;
+      return;
+    }
+    const { batch } = verdict;
+    if (batch.isTransactional) {
+      this.#refuse(response, ErrorCode.INVALID_TXN_STATE, 'transactions are not served');
+      return;
+    }
+    const usesAppendTime = rules.timestampType === 'LogAppendTime';
+    batch.setMaxTimestamp(rules.timestampType, usesAppendTime ? nowMs : verdict.maxTimestamp);
+    if (usesAppendTime) response.logAppendTimeMs = BigInt(nowMs);
+    this.#append(found.log, batch, response);
+  }
+
+  #append(log: PartitionLog, batch: RecordBatchView, response: Mutable<PartitionResponse>): void {
+    const { recordCount, baseSequence } = batch;
+    this.#open += 1;
+    this.#services.appender.append(
+      log,
+      {
+        bytes: batch.bytes,
+        recordCount,
+        maxTimestamp: batch.maxTimestamp,
+        producerId: batch.hasProducerId ? batch.producerId : -1n,
+        producerEpoch: batch.producerEpoch,
+        firstSequence: baseSequence,
+        lastSequence: lastSequence(baseSequence, recordCount),
+      },
+      (outcome) => this.#settled(log, outcome, response),
+    );
+  }
+
+  #settled(log: PartitionLog, outcome: AppendOutcome, response: Mutable<PartitionResponse>): void {
+    if (outcome.committed) {
+      response.baseOffset = outcome.baseOffset;
+      response.logStartOffset = log.logStartOffset;
+    } else {
+      this.#refuse(response, outcome.error.code, outcome.error.message);
+      if (outcome.error.code === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#hintLeader(response, log.topicId);
+    }
+    this.#settleOne();
+  }
+
+  #settleOne(): void {
+    this.#open -= 1;
+    if (this.#open === 0) this.#done(this.#responses);
+  }
+
+  #refuse(response: Mutable<PartitionResponse>, errorCode: ErrorCode, errorMessage: string | null): void {
+    this.failed = true;
+    response.errorCode = errorCode;
+    response.errorMessage = errorMessage;
+    response.logAppendTimeMs = -1n;
+  }
+
+  #hintLeader(response: Mutable<PartitionResponse>, topicId: string): void {
+    const hint = leaderHint(this.#services.image, topicId, response.index);
+    if (hint === undefined) return;
+    response.currentLeader = hint.currentLeader;
+    const { endpoint } = hint;
+    if (endpoint && !this.nodeEndpoints.some(({ nodeId }) => nodeId === endpoint.nodeId)) {
+      this.nodeEndpoints.push(endpoint);
+    }
+  }
+}
+
+const pendingResponse = (index: number): Mutable<PartitionResponse> => ({
+  index,
+  errorCode: ErrorCode.NONE,
+  baseOffset: -1,
+  logAppendTimeMs: -1n,
+  logStartOffset: -1,
+  recordErrors: noRecordErrors,
+  errorMessage: null,
+  currentLeader: noLeader,
+});
+
+const refusal = (index: number, errorCode: ErrorCode, errorMessage: string | null): PartitionResponse => ({
+  ...pendingResponse(index),
+  errorCode,
+  errorMessage,
+});
+
+const rulesByConfig = new WeakMap<TopicConfig, BatchRules>();
+
+/** The settings of a topic as its batches are judged by; made once for each state of the topic. */
+function rulesOf(config: TopicConfig): BatchRules {
+  let rules = rulesByConfig.get(config);
+  if (rules === undefined) {
+    rules = {
+      maxMessageBytes: config.maxMessageBytes,
+      timestampType: config.messageTimestampType,
+      timestampBeforeMaxMs: config.messageTimestampBeforeMaxMs,
+      timestampAfterMaxMs: config.messageTimestampAfterMaxMs,
+      compacted: config.cleanupPolicy.compact,
+      maxDecompressedBytes: config.maxMessageBytes * maxExpansion,
+    };
+    rulesByConfig.set(config, rules);
+  }
+  return rules;
+}

@@ -1,0 +1,55 @@
+/** The APIs this broker serves: registering a handler here is advertising it. */
+import { fetch } from '@kafscale/protocol';
+import { apiVersionsHandler } from './api-versions.ts';
+import type { Handler } from './define-handler.ts';
+import { deleteRecordsHandler } from './delete-records.ts';
+import { fetchHandler } from './fetch.ts';
+import { initProducerIdHandler } from './init-producer-id.ts';
+import { listOffsetsHandler } from './list-offsets.ts';
+import { offsetForLeaderEpochHandler } from './offset-for-leader-epoch.ts';
+import { produceHandler } from './produce.ts';
+
+export interface ServedApi {
+  readonly handler: Handler<unknown, unknown>;
+  /** First and last version that is advertised and answered, both included. */
+  readonly minVersion: number;
+  readonly maxVersion: number;
+}
+
+/** In the order of their keys; ApiVersions adds itself. */
+export const handlers: readonly Handler<unknown, unknown>[] = [
+  produceHandler,
+  fetchHandler,
+  listOffsetsHandler,
+  deleteRecordsHandler,
+  initProducerIdHandler,
+  offsetForLeaderEpochHandler,
+];
+
+/** Where not every declared version is served: Fetch 0-3 would need records in formats that are not stored. */
+const firstServedVersions: ReadonlyMap<number, number> = new Map([[fetch.key, 4]]);
+
+export class HandlerRegistry implements Iterable<ServedApi> {
+  readonly #byKey: (ServedApi | undefined)[] = [];
+
+  constructor(registered: readonly Handler<unknown, unknown>[]) {
+    for (const handler of [...registered, apiVersionsHandler(this)]) {
+      const { key, name, versions } = handler.api;
+      if (this.#byKey[key] !== undefined) throw new Error(`${name} has two handlers`);
+      this.#byKey[key] = {
+        handler,
+        minVersion: firstServedVersions.get(key) ?? versions[0],
+        maxVersion: versions[1],
+      };
+    }
+  }
+
+  find(apiKey: number): ServedApi | undefined {
+    return this.#byKey[apiKey];
+  }
+
+  /** In ascending order of keys. */
+  *[Symbol.iterator](): Iterator<ServedApi> {
+    for (const served of this.#byKey) if (served !== undefined) yield served;
+  }
+}

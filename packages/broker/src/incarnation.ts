@@ -1,0 +1,316 @@
+/**
+ * One life of a broker in its cluster: from opening its session to losing or ending it. Every component that rests on ownership is
+ * built here, in the order they need each other, and none outlives the session.
+ */
+import { ErrorCode, KafkaError, type BrokerConfig } from '@kafscale/protocol';
+import { SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { registerBroker } from './cluster/broker-registration.ts';
+import { Ownership, type AcquiredPartition } from './cluster/ownership.ts';
+import { Topics } from './cluster/topics.ts';
+import { BrokerConfigs } from './config/dynamic-config.ts';
+import { GroupCoordinator } from './groups/group-coordinator.ts';
+import { FetchSessions } from './handlers/fetch-sessions.ts';
+import type { Services } from './handlers/services.ts';
+import { DelayedFetches } from './log/delayed-fetch.ts';
+import { PartitionLog } from './log/partition-log.ts';
+import { PartitionLogs } from './log/partition-logs.ts';
+import { BlockCache } from './log/read/block-cache.ts';
+import { HotTail } from './log/read/hot-tail.ts';
+import { LogReader } from './log/read/log-reader.ts';
+import { Readahead } from './log/read/readahead.ts';
+import { SessionOwnershipProof } from './log/session-ownership-proof.ts';
+import { StoredLogStarts } from './log/stored-log-starts.ts';
+import { TimeIndex } from './log/time-index.ts';
+import { recoverPartitions } from './log/upkeep/recovery.ts';
+import type { Failpoint } from './log/write/failpoint.ts';
+import { LogAppender } from './log/write/log-appender.ts';
+import type { MetadataStore, Revision } from './metadata/metadata-store.ts';
+import { Session } from './metadata/session.ts';
+import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
+import type { BrokerMetrics } from './metrics/metrics.ts';
+import { ObjectNames } from './storage/object-names.ts';
+import type { ObjectStore } from './storage/object-store.ts';
+import { ProducerIds } from './transactions/producer-ids.ts';
+
+export interface IncarnationDependencies {
+  readonly config: BrokerConfig;
+  readonly clusterId: string;
+  /** Where clients find the listener. */
+  readonly endpoint: { readonly host: string; readonly port: number };
+  readonly objectStore: ObjectStore;
+  readonly metadataStore: MetadataStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: BrokerMetrics;
+  readonly failpoint: Failpoint;
+}
+
+const incarnationBytes = 16;
+const uniqueBytes = 12;
+const callDeadlineMs = 5_000;
+const slabBytes = 4 * 2 ** 20;
+/** Bounds a flush's description: well over 16 KiB it lives in the object's footer alone. */
+const maxFlushEntries = 20_000;
+const uploadAttemptDeadlineMs = 10_000;
+const uploadDeadlineMs = 30_000;
+const fetchSessionEvictionMs = 120_000;
+const expiryIntervalMs = 60_000;
+
+export class Incarnation {
+  readonly brokerId: number;
+  readonly services: Services;
+  readonly #session: Session;
+  readonly #image: WatchedMetadataImage;
+  readonly #ownership: Ownership;
+  readonly #appender: LogAppender;
+  readonly #hotTail: HotTail;
+  readonly #arena: SlabArena;
+  readonly #stopExpiry: () => void;
+
+  private constructor(parts: {
+    readonly brokerId: number;
+    readonly services: Services;
+    readonly session: Session;
+    readonly image: WatchedMetadataImage;
+    readonly ownership: Ownership;
+    readonly hotTail: HotTail;
+    readonly arena: SlabArena;
+    readonly stopExpiry: () => void;
+  }) {
+    this.brokerId = parts.brokerId;
+    this.services = parts.services;
+    this.#session = parts.session;
+    this.#image = parts.image;
+    this.#ownership = parts.ownership;
+    this.#appender = parts.services.appender;
+    this.#hotTail = parts.hotTail;
+    this.#arena = parts.arena;
+    this.#stopExpiry = parts.stopExpiry;
+  }
+
+  /** Resolves when the broker owns its partitions and can serve. Throws MetadataError or StorageError. */
+  static async start(dependencies: IncarnationDependencies): Promise<Incarnation> {
+    const { config, clusterId, objectStore, metadataStore: store, clock, random, logger, metrics } = dependencies;
+    const incarnation = random.bytes(incarnationBytes).toString('hex');
+    const session = await Session.open(incarnation, {
+      store,
+      clock,
+      settings: { ttlMs: config.sessionTtlMs, callDeadlineMs, settleDeadlineMs: config.sessionTtlMs },
+    });
+    const dataLane = session.lane('data');
+    const coordinatorLane = session.lane('coordinator');
+    const brokerId = await registerBroker(
+      { store, lane: dataLane, clock },
+      {
+        incarnation,
+        leaseId: session.leaseId,
+        brokerId: config.brokerId,
+        endpoint: { ...dependencies.endpoint, rack: config.rack ?? '' },
+        waitMs: 2 * config.sessionTtlMs,
+      },
+    );
+    const image = await WatchedMetadataImage.open({ store, clusterId, clock, random, logger });
+
+    const logs = new PartitionLogs();
+    const hotTail = new HotTail(config.hotTailBytes);
+    const arena = new SlabArena(new SlabPool({ slabBytes, maxIdleSlabs: 8 }));
+    const names = new ObjectNames(config.namespace);
+    const appender = new LogAppender({
+      clock,
+      random,
+      objectStore,
+      arena,
+      logs,
+      lane: dataLane,
+      isSessionAlive: () => session.alive,
+      hotTail,
+      clusterId,
+      incarnation,
+      nameObject: (sequence) =>
+        names.flush({ incarnation, sequence, unique: random.bytes(uniqueBytes).toString('base64url') }),
+      failpoint: dependencies.failpoint,
+      observer: {
+        onCommitted(flush) {
+          metrics.producedBytes.inc(flush.recordBytes);
+          metrics.producedBatches.inc(flush.batchCount);
+          metrics.flushBytes.observe(flush.sizeBytes);
+          metrics.flushBatches.observe(flush.batchCount);
+          metrics.flushPartitions.observe(flush.partitionCount);
+          metrics.segmentFlushDurationSeconds.observe(flush.durationMs / 1_000);
+          metrics.commitDurationSeconds.observe(flush.commitDurationMs / 1_000);
+        },
+        onFailed(flushCount) {
+          metrics.flushFailures.inc(flushCount);
+          logger.error({ flushes: flushCount }, 'flushes failed; their batches were refused');
+        },
+      },
+      settings: {
+        windowMs: config.flushIntervalMs,
+        maxBytes: config.flushBytes,
+        maxEntries: maxFlushEntries,
+        maxUploads: config.flushInFlight,
+        uploadAttemptDeadlineMs,
+        uploadDeadlineMs,
+      },
+    });
+
+    const closeTopic = async (topicId: string): Promise<void> => {
+      const ofTopic = [...logs.all()].filter((log) => log.topicId === topicId);
+      await Promise.all(ofTopic.map((log) => appender.close(log)));
+    };
+    const topics = new Topics({
+      store,
+      lane: dataLane,
+      image,
+      clock,
+      random,
+      limits: {
+        defaultPartitions: config.autoCreatePartitions,
+        maxPartitionsPerTopic: config.maxPartitionsPerTopic,
+        maxPartitions: config.maxPartitions,
+      },
+      beforeDelete: ({ topicId }) => closeTopic(topicId),
+    });
+    const ownership = new Ownership({
+      store,
+      lane: dataLane,
+      topics: () => topics.all(),
+      image,
+      clock,
+      random,
+      logger: logger.child({ component: 'ownership' }),
+      incarnation,
+      brokerId,
+      onAcquired: (acquired, revision) =>
+        openPartitions(acquired, revision, { store, objectStore, logs, appender, logger }),
+      onTopicGone: (topicId) => void closeTopic(topicId),
+    });
+
+    const cache = new BlockCache(objectStore, new SlabPool({ slabBytes: config.cacheBlockBytes, maxIdleSlabs: 8 }), {
+      maxBytes: config.cacheBytes,
+      blockBytes,
+    });
+    const readahead = new Readahead(cache, hotTail, { readaheadBytes: config.readaheadBytes });
+    const reader = new LogReader({ hotTail, cache, readahead, logger: logger.child({ component: 'log-reader' }) });
+    const groups = new GroupCoordinator({
+      brokerId,
+      store,
+      lane: coordinatorLane,
+      image,
+      clock,
+      logger: logger.child({ component: 'groups' }),
+      settings: config,
+      randomId: () => random.bytes(incarnationBytes).toString('hex'),
+      isAlive: () => session.alive,
+    });
+    const services: Services = {
+      config,
+      clock,
+      image,
+      topics,
+      brokerConfigs: new BrokerConfigs(config, {
+        brokerId,
+        advertisedHost: dependencies.endpoint.host,
+        advertisedPort: dependencies.endpoint.port,
+      }),
+      logs,
+      groups,
+      appender,
+      producerIds: new ProducerIds({ store, lane: coordinatorLane }),
+      reader,
+      timeIndex: new TimeIndex(reader),
+      delayedFetches: new DelayedFetches(clock),
+      fetchSessions: new FetchSessions(clock, random, {
+        maxSessions: config.maxFetchSessions,
+        maxPartitions: config.maxFetchSessionPartitions,
+        evictionMs: fetchSessionEvictionMs,
+      }),
+      ownershipProof: new SessionOwnershipProof({ store, session, clock, callDeadlineMs }),
+      logStarts: new StoredLogStarts((...change) => ownership.updateRecord(...change)),
+    };
+    await Promise.all([ownership.start(), groups.start()]);
+    return new Incarnation({
+      brokerId,
+      services,
+      session,
+      image,
+      ownership,
+      hotTail,
+      arena,
+      stopExpiry: expireProducers(appender, config.producerIdExpirationMs, clock),
+    });
+  }
+
+  /** Runs once when the session is over: nothing may be served from this incarnation any more. */
+  onEnd(listener: (reason: Error) => void): void {
+    this.#session.onEnd(listener);
+  }
+
+  /** Lets what was accepted settle, then gives the session up. After a lost session everything without outcome is refused. */
+  async close(): Promise<void> {
+    this.#stopExpiry();
+    this.#ownership.close();
+    if (this.#session.endReason === undefined) {
+      await this.#appender.settled();
+      await this.services.groups.close();
+      await this.#session.revoke(new Error('the broker was stopped'));
+    } else {
+      await this.services.groups.close();
+    }
+    this.#appender.abandon(new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER));
+    for (const log of [...this.services.logs.all()]) this.services.logs.close(log.topicId, log.partition);
+    await this.#image.close();
+    this.#hotTail.clear();
+    this.#arena.close();
+  }
+}
+
+interface OpenPartitionsDependencies {
+  readonly store: MetadataStore;
+  readonly objectStore: ObjectStore;
+  readonly logs: PartitionLogs;
+  readonly appender: LogAppender;
+  readonly logger: Logger;
+}
+
+/** Opens what was taken over, from the stores alone; one whose extents do not make a log stays closed and is named as an alarm. */
+async function openPartitions(
+  acquired: readonly AcquiredPartition[],
+  revision: Revision,
+  { store, objectStore, logs, appender, logger }: OpenPartitionsDependencies,
+): Promise<void> {
+  const known = acquired.filter(({ isNew }) => !isNew);
+  const results = known.length === 0 ? [] : await recoverPartitions(known, revision, { store, objectStore });
+  const nothing = {
+    recovered: { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
+    committedBatches: [],
+  };
+  for (const { topicId, topicName, partition, record, isNew } of acquired) {
+    const result = isNew
+      ? nothing
+      : results[known.findIndex((other) => other.topicId === topicId && other.partition === partition)]!;
+    if ('fault' in result && result.fault !== undefined) {
+      logger.error(
+        { topic: topicName, partition, fault: result.fault },
+        'partition stays closed: its extents make no log',
+      );
+      continue;
+    }
+    logs.close(topicId, partition);
+    const log = new PartitionLog({ topicId, topicName, partition, leaderEpoch: record.leaderEpoch }, result.recovered);
+    appender.open(log, result.committedBatches);
+  }
+}
+
+function expireProducers(appender: LogAppender, expirationMs: number, clock: Clock): () => void {
+  let cancel = () => {};
+  const plan = () => {
+    cancel = clock.schedule(expiryIntervalMs, () => {
+      appender.expireProducersBefore(clock.wallMs() - expirationMs);
+      plan();
+    });
+  };
+  plan();
+  return () => cancel();
+}
