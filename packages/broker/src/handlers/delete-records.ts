@@ -3,14 +3,7 @@
  * before it is answered. An offset below the start changes nothing and answers with where the log starts. The timeout is not
  * acted on: there are no replicas to wait for.
  */
-import {
-  deleteRecords,
-  ErrorCode,
-  KafkaError,
-  parseTopicConfig,
-  type RequestOf,
-  type ResponseOf,
-} from '@kafscale/protocol';
+import { deleteRecords, ErrorCode, KafkaError, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import type { TopicImage } from '../metadata/metadata-image.ts';
 import { defineHandler } from './define-handler.ts';
 import { findPartition } from './find-partition.ts';
@@ -68,7 +61,7 @@ async function deleteUpTo(
   const { log, error } = findPartition(services, topic, partitionIndex);
   if (topic === undefined || log === undefined)
     return failed(partitionIndex, error ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
-  if (!parseTopicConfig(topic.configs).cleanupPolicy.delete) return failed(partitionIndex, ErrorCode.POLICY_VIOLATION);
+  if (!topic.config.cleanupPolicy.delete) return failed(partitionIndex, ErrorCode.POLICY_VIOLATION);
   const start = offset === toHighWatermark ? log.highWatermark : offset;
   if (start < 0 || start > log.highWatermark) return failed(partitionIndex, ErrorCode.OFFSET_OUT_OF_RANGE);
   await services.logStarts.advanceLogStart(log, start);

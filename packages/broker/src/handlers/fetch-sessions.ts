@@ -79,7 +79,8 @@ interface Session {
   readonly partitions: Map<string, CachedPartition>;
 }
 
-const nextEpoch = (epoch: number) => (epoch === maxEpoch ? 1 : epoch + 1);
+/** The epoch of a session's next request; 0 and below have a meaning of their own. */
+export const nextEpoch = (epoch: number) => (epoch === maxEpoch ? 1 : epoch + 1);
 
 const keyOf = ({ topic, topicId, partition }: PartitionName, usesTopicIds: boolean) =>
   `${usesTopicIds ? topicId : topic}/${partition}`;

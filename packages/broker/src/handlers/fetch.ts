@@ -18,6 +18,7 @@ import {
 import { defineHandler } from './define-handler.ts';
 import type { FetchNews, FetchPartition, PartitionName, SessionRequest } from './fetch-sessions.ts';
 import { findPartition } from './find-partition.ts';
+import { leaderHint, noLeader } from './leader-hint.ts';
 import type { Services } from './services.ts';
 
 type FetchRequest = RequestOf<typeof fetch>;
@@ -42,7 +43,6 @@ const firstVersionWithEndpoints = 16;
 /** Clients of later versions know KAFKA_STORAGE_ERROR; to earlier ones it would be an unexpected error. */
 const lastVersionWithoutStorageError = 5;
 const noEpoch = { epoch: -1, endOffset: -1 };
-const noLeader = { leaderId: -1, leaderEpoch: -1 };
 
 const sessionErrors: ReadonlySet<ErrorCode> = new Set([
   ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
@@ -216,13 +216,9 @@ function refusedPartition(
   const failed = failedPartition(partition, error);
   const isOfLeader = error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH;
   if (!isOfLeader || apiVersion < firstVersionWithEndpoints) return failed;
-  const leader = image.partition(topicId, partition);
-  if (leader === undefined) return failed;
-  const leaderId = leader.owner === '' ? -1 : leader.brokerId;
-  const node = image.brokers().find(({ brokerId }) => brokerId === leaderId);
-  if (node !== undefined) {
-    endpoints.set(leaderId, { nodeId: leaderId, host: node.host, port: node.port, rack: node.rack || null });
-  }
-  const leaderEpoch = log === undefined ? leader.leaderEpoch : log.leaderEpoch;
-  return { ...failed, currentLeader: { leaderId, leaderEpoch } };
+  const hint = leaderHint(image, topicId, partition);
+  if (hint === undefined) return failed;
+  if (hint.endpoint !== undefined) endpoints.set(hint.endpoint.nodeId, hint.endpoint);
+  const { leaderId, leaderEpoch } = hint.currentLeader;
+  return { ...failed, currentLeader: { leaderId, leaderEpoch: log?.leaderEpoch ?? leaderEpoch } };
 }
