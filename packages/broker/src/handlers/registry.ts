@@ -2,12 +2,23 @@
 import { fetch } from '@kafscale/protocol';
 import { apiVersionsHandler } from './api-versions.ts';
 import type { Handler } from './define-handler.ts';
+import { deleteGroupsHandler } from './delete-groups.ts';
 import { deleteRecordsHandler } from './delete-records.ts';
+import { describeGroupsHandler } from './describe-groups.ts';
 import { fetchHandler } from './fetch.ts';
+import { findCoordinatorHandler } from './find-coordinator.ts';
+import { heartbeatHandler } from './heartbeat.ts';
 import { initProducerIdHandler } from './init-producer-id.ts';
+import { joinGroupHandler } from './join-group.ts';
+import { leaveGroupHandler } from './leave-group.ts';
+import { listGroupsHandler } from './list-groups.ts';
 import { listOffsetsHandler } from './list-offsets.ts';
+import { offsetCommitHandler } from './offset-commit.ts';
+import { offsetDeleteHandler } from './offset-delete.ts';
+import { offsetFetchHandler } from './offset-fetch.ts';
 import { offsetForLeaderEpochHandler } from './offset-for-leader-epoch.ts';
 import { produceHandler } from './produce.ts';
+import { syncGroupHandler } from './sync-group.ts';
 
 export interface ServedApi {
   readonly handler: Handler<unknown, unknown>;
@@ -21,9 +32,20 @@ export const handlers: readonly Handler<unknown, unknown>[] = [
   produceHandler,
   fetchHandler,
   listOffsetsHandler,
+  offsetCommitHandler,
+  offsetFetchHandler,
+  findCoordinatorHandler,
+  joinGroupHandler,
+  heartbeatHandler,
+  leaveGroupHandler,
+  syncGroupHandler,
+  describeGroupsHandler,
+  listGroupsHandler,
   deleteRecordsHandler,
   initProducerIdHandler,
   offsetForLeaderEpochHandler,
+  deleteGroupsHandler,
+  offsetDeleteHandler,
 ];
 
 /** Where not every declared version is served: Fetch 0-3 would need records in formats that are not stored. */
