@@ -10,7 +10,7 @@ import { FolderClaim } from './folder-claim.ts';
 import { defaultHistoryLimits, KeySpace, type HistoryLimits } from './key-space.ts';
 import { LeaseTable } from './lease-table.ts';
 import { MetadataError } from './metadata-error.ts';
-import { makeFolder, MetadataFile } from './metadata-file.ts';
+import { makeFolder, MetadataFile, type KeyFile } from './metadata-file.ts';
 import type {
   KeyRange,
   KeyValue,
@@ -31,6 +31,8 @@ export interface EmbeddedMetadataStoreOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly history?: HistoryLimits;
+  /** What holds the keys on disk; a test can put a disk that fails in its place. */
+  readonly openFile?: (folder: string) => Promise<KeyFile>;
 }
 
 interface Waiter {
@@ -44,7 +46,7 @@ const retryDelayMs = 200;
 
 export class EmbeddedMetadataStore implements MetadataStore {
   readonly #claim: FolderClaim;
-  readonly #file: MetadataFile;
+  readonly #file: KeyFile;
   readonly #opens: number;
   readonly #clock: Clock;
   readonly #keys: KeySpace;
@@ -62,7 +64,7 @@ export class EmbeddedMetadataStore implements MetadataStore {
   /** Why the last flush failed; while it is set, nothing is taken in. */
   #failure: unknown;
 
-  private constructor(claim: FolderClaim, file: MetadataFile, options: EmbeddedMetadataStoreOptions) {
+  private constructor(claim: FolderClaim, file: KeyFile, options: EmbeddedMetadataStoreOptions) {
     const stored = file.readStoreRecord();
     this.#claim = claim;
     this.#file = file;
@@ -82,9 +84,9 @@ export class EmbeddedMetadataStore implements MetadataStore {
   static async open(options: EmbeddedMetadataStoreOptions): Promise<EmbeddedMetadataStore> {
     await makeFolder(options.folder);
     const claim = await FolderClaim.take(options.folder, options.random);
-    let file: MetadataFile | undefined;
+    let file: KeyFile | undefined;
     try {
-      file = await MetadataFile.open(options.folder);
+      file = await (options.openFile ?? MetadataFile.open)(options.folder);
       const store = new EmbeddedMetadataStore(claim, file, options);
       await store.#load();
       return store;

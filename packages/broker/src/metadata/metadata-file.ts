@@ -32,6 +32,9 @@ export interface StoreRecord {
 /** Keys and what became of them: the new state, or undefined for deleted. */
 export type KeyChanges = ReadonlyMap<string, KeyValue | undefined>;
 
+/** What a store needs of the file. */
+export type KeyFile = Pick<MetadataFile, 'readStoreRecord' | 'readKeys' | 'write' | 'close'>;
+
 export class MetadataFile {
   readonly #database: RootDatabase<Buffer, Buffer>;
 
@@ -47,6 +50,7 @@ export class MetadataFile {
       encoding: 'binary',
       keyEncoding: 'binary',
       overlappingSync: false,
+      eventTurnBatching: false, // it makes promises that nobody can catch when the disk is full
       maxReaders: 16,
     });
     await syncFolder(folder);
@@ -60,7 +64,7 @@ export class MetadataFile {
     if (record.length !== storeRecordBytes || record[0] !== formatVersion) {
       throw new MetadataError('corrupt', `metadata file of format ${record[0]}, this release reads ${formatVersion}`);
     }
-    return { revision: Number(record.readBigUInt64BE(1)), opens: Number(record.readBigUInt64BE(9)) };
+    return { revision: readUint64(record, 1), opens: readUint64(record, 9) };
   }
 
   /** All keys in ascending order (the few very long ones behind all others). Throws MetadataError `corrupt`. */
@@ -76,13 +80,19 @@ export class MetadataFile {
     storeRecord[0] = formatVersion;
     storeRecord.writeBigUInt64BE(BigInt(revision), 1);
     storeRecord.writeBigUInt64BE(BigInt(opens), 9);
-    await this.#database.batch(() => {
-      for (const [key, kv] of changes) {
-        if (kv === undefined) void this.#database.remove(recordKey(key));
-        else void this.#database.put(recordKey(key), encodeKey(kv));
-      }
-      void this.#database.put(storeRecordKey, storeRecord);
-    });
+    try {
+      await this.#database.batch(() => {
+        for (const [key, kv] of changes) {
+          if (kv === undefined) void this.#database.remove(recordKey(key));
+          else void this.#database.put(recordKey(key), encodeKey(kv));
+        }
+        void this.#database.put(storeRecordKey, storeRecord);
+      });
+    } catch (error) {
+      // The library gives the reason as a promise beside the error; it must not stay unhandled.
+      (error as { readonly commitError?: Promise<never> }).commitError?.catch(() => undefined);
+      throw error;
+    }
   }
 
   close(): Promise<void> {
@@ -140,9 +150,13 @@ function decodeKey(record: Buffer): KeyValue {
   return {
     key: record.toString('utf8', keyStart, keyEnd),
     value: Uint8Array.prototype.slice.call(record, keyEnd),
-    createRevision: Number(record.readBigUInt64BE(0)),
-    modRevision: Number(record.readBigUInt64BE(8)),
-    version: Number(record.readBigUInt64BE(16)),
+    createRevision: readUint64(record, 0),
+    modRevision: readUint64(record, 8),
+    version: readUint64(record, 16),
     ...(leaseEnd === 26 ? {} : { leaseId: record.toString('utf8', 26, leaseEnd) }),
   };
 }
+
+/** Revisions and counts stay below 2^53, and opening a large file reads millions of them. */
+const readUint64 = (record: Buffer, position: number) =>
+  record.readUInt32BE(position) * 2 ** 32 + record.readUInt32BE(position + 4);
