@@ -153,87 +153,87 @@ function judgeRecords(batch: RecordBatchView, rules: BatchRules, nowMs: number):
     };
   }
   const createTime = rules.timestampType === 'CreateTime';
-  const earliest = createTime ? Math.max(nowMs - rules.timestampBeforeMaxMs, Number.MIN_SAFE_INTEGER + 1) : -Infinity;
-  const latest = createTime ? Math.min(nowMs + rules.timestampAfterMaxMs, Number.MAX_SAFE_INTEGER - 1) : Infinity;
-  if (batch.isCompressed && !rules.compacted && headerWithin(batch, earliest, latest)) {
-    return { errorCode: ErrorCode.NONE, batch, maxTimestamp: createTime ? batch.maxTimestamp : nowMs };
+  const bounds: TimestampBounds = {
+    earliest: createTime ? Math.max(nowMs - rules.timestampBeforeMaxMs, Number.MIN_SAFE_INTEGER + 1) : -Infinity,
+    latest: createTime ? Math.min(nowMs + rules.timestampAfterMaxMs, Number.MAX_SAFE_INTEGER - 1) : Infinity,
+  };
+  if (batch.isCompressed && !rules.compacted && headerWithin(batch, bounds)) {
+    return accepted(batch, createTime ? batch.maxTimestamp : nowMs);
   }
   try {
-    const walk = new RecordWalk(batch, rules.compacted, earliest, latest);
-    const largest = walk.run(scanRecordsSync(batch, rules.maxDecompressedBytes));
-    if (walk.errorCode !== ErrorCode.NONE) {
-      return {
-        errorCode: walk.errorCode,
-        errorMessage: 'The batch has records that are refused.',
-        recordErrors: walk.errors,
-      };
-    }
-    return { errorCode: ErrorCode.NONE, batch, maxTimestamp: createTime ? largest : nowMs };
+    const scanner = scanRecordsSync(batch, rules.maxDecompressedBytes);
+    const largest = walkRecords(batch, scanner, rules.compacted, bounds);
+    return typeof largest === 'number' ? accepted(batch, createTime ? largest : nowMs) : refusedFor(largest);
   } catch (error) {
     return unreadable(error);
   }
 }
 
-/** Whether what the header says of the timestamps lies within the bounds; -1 is no timestamp. */
-function headerWithin(batch: RecordBatchView, earliest: number, latest: number): boolean {
+/** Timestamps a record may have, both included; -1, for none, it may always have. */
+interface TimestampBounds {
+  readonly earliest: number;
+  readonly latest: number;
+}
+
+/** Whether what the header says of the timestamps lies within the bounds. */
+function headerWithin(batch: RecordBatchView, { earliest, latest }: TimestampBounds): boolean {
   const first = batch.baseTimestamp;
   const largest = batch.maxTimestamp;
   return (first === -1 || (first >= earliest && first <= latest)) && (largest === -1 || largest <= latest);
 }
 
-/** Goes over the records of a batch once. Throws DecodeError where they do not follow their format. */
-class RecordWalk {
-  errorCode: typeof ErrorCode.NONE | typeof ErrorCode.INVALID_RECORD | typeof ErrorCode.INVALID_TIMESTAMP =
-    ErrorCode.NONE;
-  readonly errors: RecordError[] = [];
-  readonly #batch: RecordBatchView;
-  readonly #keysRequired: boolean;
-  readonly #earliest: number;
-  readonly #latest: number;
-
-  constructor(batch: RecordBatchView, keysRequired: boolean, earliest: number, latest: number) {
-    this.#batch = batch;
-    this.#keysRequired = keysRequired;
-    this.#earliest = earliest;
-    this.#latest = latest;
-  }
-
-  /** Answers the largest timestamp, -1 when no record has one. */
-  run(scanner: RecordScanner): number {
-    const count = this.#batch.recordCount;
-    const baseTimestamp = this.#batch.baseTimestamp;
-    const keysRequired = this.#keysRequired;
-    const earliest = this.#earliest;
-    const latest = this.#latest;
-    let largest = -1;
-    for (let index = 0; index < count; index++) {
-      scanner.next();
-      if (scanner.offsetDelta !== index)
-        throw new DecodeError(`record ${index} has offset delta ${scanner.offsetDelta}`);
-      const timestamp = baseTimestamp + scanner.timestampDelta;
-      if (timestamp > largest) largest = timestamp;
-      if (keysRequired && scanner.keyLength < 0) this.#keyMissing(index);
-      else if ((timestamp < earliest || timestamp > latest) && timestamp !== -1) this.#outOfBounds(index, timestamp);
+/**
+ * Goes over the records once and answers the largest timestamp, -1 when none has one, or what is wrong with them. Throws
+ * DecodeError where they do not follow their format.
+ */
+function walkRecords(
+  batch: RecordBatchView,
+  scanner: RecordScanner,
+  keysRequired: boolean,
+  { earliest, latest }: TimestampBounds,
+): number | RecordFaults {
+  const { recordCount, baseTimestamp } = batch;
+  let largest = -1;
+  let faults: RecordFaults | undefined;
+  for (let index = 0; index < recordCount; index++) {
+    scanner.next();
+    if (scanner.offsetDelta !== index) throw new DecodeError(`record ${index} has offset delta ${scanner.offsetDelta}`);
+    const timestamp = baseTimestamp + scanner.timestampDelta;
+    if (timestamp > largest) largest = timestamp;
+    if (keysRequired && scanner.keyLength < 0) {
+      faults ??= new RecordFaults();
+      faults.add(index, 'A compacted topic does not take a record without a key.');
+    } else if ((timestamp < earliest || timestamp > latest) && timestamp !== -1) {
+      faults ??= new RecordFaults();
+      faults.errorCode = ErrorCode.INVALID_TIMESTAMP; // one such record decides for the batch
+      faults.add(index, `The timestamp ${timestamp} is not within [${earliest}, ${latest}].`);
     }
-    scanner.expectEnd();
-    return largest;
   }
+  scanner.expectEnd();
+  return faults ?? largest;
+}
 
-  #keyMissing(batchIndex: number): void {
-    if (this.errorCode === ErrorCode.NONE) this.errorCode = ErrorCode.INVALID_RECORD;
-    this.#add({ batchIndex, batchIndexErrorMessage: 'A compacted topic does not take a record without a key.' });
-  }
+/** The records that break a rule of the topic, and what the batch is refused with. */
+class RecordFaults {
+  errorCode: typeof ErrorCode.INVALID_RECORD | typeof ErrorCode.INVALID_TIMESTAMP = ErrorCode.INVALID_RECORD;
+  readonly errors: RecordError[] = [];
 
-  #outOfBounds(batchIndex: number, timestamp: number): void {
-    this.errorCode = ErrorCode.INVALID_TIMESTAMP;
-    const batchIndexErrorMessage = `The timestamp ${timestamp} is not within [${this.#earliest}, ${this.#latest}].`;
-    this.#add({ batchIndex, batchIndexErrorMessage });
-  }
-
-  #add(error: RecordError): void {
-    if (this.errors.length < maxRecordErrors) this.errors.push(error);
+  add(batchIndex: number, batchIndexErrorMessage: string): void {
+    if (this.errors.length < maxRecordErrors) this.errors.push({ batchIndex, batchIndexErrorMessage });
   }
 }
+
+const accepted = (batch: RecordBatchView, maxTimestamp: number): AcceptedBatch => ({
+  errorCode: ErrorCode.NONE,
+  batch,
+  maxTimestamp,
+});
+
+const refusedFor = ({ errorCode, errors }: RecordFaults): RefusedBatch => ({
+  errorCode,
+  errorMessage: 'The batch has records that are refused.',
+  recordErrors: errors,
+});
 
 function unreadable(error: unknown): RefusedBatch {
   if (!(error instanceof DecodeError)) throw error;
