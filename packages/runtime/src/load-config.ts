@@ -93,6 +93,8 @@ function readVariable(name: string, env: Readonly<Record<string, string | undefi
   try {
     return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
-    throw new Error(`${name}_FILE: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+    throw new Error(`${name}_FILE: cannot read ${file} (${String((error as NodeJS.ErrnoException).code)})`, {
+      cause: error,
+    });
   }
 }

@@ -13,7 +13,7 @@ describe('createLogger', () => {
     logger.child({ component: 'listener' }).info({ apiKey: 3 }, 'request refused');
     expect(JSON.parse(text())).toEqual({
       level: 'info',
-      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
       component: 'listener',
       apiKey: 3,
       msg: 'request refused',

@@ -39,7 +39,9 @@ export function seededRandom(seed: number): Random {
   return {
     bytes(length) {
       const bytes = Buffer.allocUnsafe(length);
-      for (let position = 0; position < length; position += 1) bytes[position] = word() & 0xff;
+      let position = 0;
+      for (; position + 4 <= length; position += 4) bytes.writeUInt32LE(word(), position);
+      for (; position < length; position += 1) bytes[position] = word() & 0xff;
       return bytes;
     },
     int(bound) {

@@ -8,3 +8,4 @@ export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from '.
 export { mavenClasspath, type MavenArtifact } from './servers/maven-classpath.ts';
 export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './servers/run-program.ts';
 export { ConnectionClosed, RawClient, type RawClientSettings } from './raw-client.ts';
+export { eventually } from './eventually.ts';

@@ -19,7 +19,7 @@ describe('the broker configuration', () => {
     for (const [field, type] of Object.entries(brokerConfigSchema.shape)) {
       const { env, description } = type.meta() ?? {};
       for (const name of [env].flat()) expect(`${field} ${String(name)}`).toMatch(/ KAFSCALE_[A-Z_]+$/);
-      expect(`${field} ${description}`).toMatch(/\.$/);
+      expect(`${field} ${String(description)}`).toMatch(/\.$/);
     }
   });
 

@@ -1,0 +1,127 @@
+/**
+ * Every metric of the broker: name, kind, labels and help text. The instruments, the reference page and the tests come from this
+ * table. Base units; names that end in `_ms` are those of existing KafScale dashboards. Labels are bounded: API names, reasons.
+ */
+
+export interface MetricDefinition {
+  readonly name: `kafscale_${string}`;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds, for a histogram. */
+  readonly buckets?: readonly number[];
+}
+
+type Name = MetricDefinition['name'];
+
+const counter = <const Labels extends readonly string[] = readonly []>(name: Name, help: string, labels?: Labels) =>
+  ({ name, type: 'counter', help, labels: labels ?? [] }) as const;
+
+const gauge = <const Labels extends readonly string[] = readonly []>(name: Name, help: string, labels?: Labels) =>
+  ({ name, type: 'gauge', help, labels: labels ?? [] }) as const;
+
+const histogram = <const Labels extends readonly string[] = readonly []>(
+  name: Name,
+  help: string,
+  buckets: readonly number[],
+  labels?: Labels,
+) => ({ name, type: 'histogram', help, buckets, labels: labels ?? [] }) as const;
+
+const secondBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const millisecondBuckets = secondBuckets.map((seconds) => seconds * 1_000);
+const byteBuckets = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536].map((kibibytes) => kibibytes * 1_024);
+const countBuckets = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
+
+export const metricDefinitions = {
+  produceRequests: counter('kafscale_produce_requests_total', 'Produce requests received.'),
+  fetchRequests: counter('kafscale_fetch_requests_total', 'Fetch requests received.'),
+  produceRps: gauge('kafscale_produce_rps', 'Produce requests per second over the last minute.'),
+  fetchRps: gauge('kafscale_fetch_rps', 'Fetch requests per second over the last minute.'),
+  produceLatencyMs: histogram(
+    'kafscale_produce_latency_ms',
+    'Milliseconds from the arrival of a Produce request to its answer.',
+    millisecondBuckets,
+  ),
+  requestDurationSeconds: histogram(
+    'kafscale_request_duration_seconds',
+    'Seconds from the arrival of a request to its answer; a fetch that waits for records counts its wait.',
+    secondBuckets,
+    ['api'],
+  ),
+  requestErrors: counter('kafscale_request_errors_total', 'Requests that failed as a whole.', ['api', 'error']),
+  adminRequests: counter('kafscale_admin_requests_total', 'Admin requests received.', ['api']),
+  adminRequestErrors: counter('kafscale_admin_request_errors_total', 'Admin requests that failed as a whole.', ['api']),
+
+  connections: gauge('kafscale_connections', 'Open client connections.'),
+  connectionsOpened: counter('kafscale_connections_opened_total', 'Client connections taken on.'),
+  connectionsRefused: counter('kafscale_connections_refused_total', 'Client connections closed on arrival.', [
+    'reason',
+  ]),
+  connectionsClosed: counter('kafscale_connections_closed_total', 'Client connections that ended.', ['reason']),
+  receivedBytes: counter('kafscale_network_received_bytes_total', 'Bytes received from clients.'),
+  sentBytes: counter('kafscale_network_sent_bytes_total', 'Bytes sent to clients.'),
+  inFlightRequestBytes: gauge(
+    'kafscale_in_flight_request_bytes',
+    'Bytes of requests that arrived and are not answered.',
+  ),
+  requestMemoryBytes: gauge('kafscale_request_memory_bytes', 'Memory in use for arriving requests.'),
+
+  producedBytes: counter('kafscale_produced_bytes_total', 'Bytes of record batches that were committed.'),
+  producedBatches: counter('kafscale_produced_batches_total', 'Record batches that were committed.'),
+  fetchedBytes: counter('kafscale_fetched_bytes_total', 'Bytes of record batches handed to consumers.'),
+  segmentFlushDurationSeconds: histogram(
+    'kafscale_segment_flush_duration_seconds',
+    'Seconds from the close of a flush to its commit.',
+    secondBuckets,
+  ),
+  flushBytes: histogram('kafscale_flush_bytes', 'Bytes of a flush object.', byteBuckets),
+  flushBatches: histogram('kafscale_flush_batches', 'Record batches in a flush object.', countBuckets),
+  flushPartitions: histogram('kafscale_flush_partitions', 'Partitions in a flush object.', countBuckets),
+  flushFailures: counter('kafscale_flush_failures_total', 'Flushes that failed, with everything accepted after them.'),
+  commitDurationSeconds: histogram(
+    'kafscale_commit_duration_seconds',
+    'Seconds of a metadata transaction of the data lane.',
+    secondBuckets,
+  ),
+
+  s3UploadDurationSeconds: histogram(
+    'kafscale_s3_upload_duration_seconds',
+    'Seconds to create an object, in whichever object store is in use.',
+    secondBuckets,
+  ),
+  s3UploadDurationMs: histogram(
+    'kafscale_s3_upload_duration_ms',
+    'Milliseconds to create an object, in whichever object store is in use.',
+    millisecondBuckets,
+  ),
+  s3DownloadDurationMs: histogram(
+    'kafscale_s3_download_duration_ms',
+    'Milliseconds to read from an object, in whichever object store is in use.',
+    millisecondBuckets,
+  ),
+  objectStoreErrors: counter('kafscale_object_store_errors_total', 'Failed calls of the object store.', [
+    'operation',
+    'kind',
+  ]),
+  cacheHitRatio: gauge('kafscale_cache_hit_ratio', 'Share of record reads served from memory since the start, 0 to 1.'),
+  cacheBytes: gauge('kafscale_cache_bytes', 'Memory of the block cache.'),
+  hotTailBytes: gauge('kafscale_hot_tail_bytes', 'Memory of the newest flush objects.'),
+
+  partitions: gauge('kafscale_partitions', 'Partitions this broker owns.'),
+  topics: gauge('kafscale_topics', 'Topics of the cluster.'),
+  consumerGroups: gauge('kafscale_consumer_groups', 'Consumer groups this broker coordinates.'),
+
+  uptimeSeconds: gauge('kafscale_broker_uptime_seconds', 'Seconds since the broker started.'),
+  cpuPercent: gauge('kafscale_broker_cpu_percent', 'Processor time since the last scrape, in percent of one core.'),
+  memoryAllocatedBytes: gauge('kafscale_broker_mem_alloc_bytes', 'Bytes of JavaScript objects and buffers in use.'),
+  memorySystemBytes: gauge('kafscale_broker_mem_sys_bytes', 'Resident memory of the process.'),
+  heapInUseBytes: gauge('kafscale_broker_heap_inuse_bytes', 'JavaScript heap in use.'),
+  eventLoopDelayP99Seconds: gauge(
+    'kafscale_event_loop_delay_p99_seconds',
+    'Delay of the event loop since the last scrape, 99th percentile.',
+  ),
+  eventLoopDelayMaxSeconds: gauge(
+    'kafscale_event_loop_delay_max_seconds',
+    'Longest delay of the event loop since the last scrape.',
+  ),
+} as const satisfies Readonly<Record<string, MetricDefinition>>;

@@ -1,0 +1,91 @@
+/** What is counted of every request: how many of which API, how long, how many failed. */
+import { describeError, fetch, produce, type ErrorCode } from '@kafscale/protocol';
+import type { Clock } from '@kafscale/runtime';
+import type { BrokerMetrics } from './metrics.ts';
+import { RateWindow } from './rate-window.ts';
+
+/** APIs that change or describe the cluster rather than carry records. */
+const adminApis: ReadonlySet<string> = new Set([
+  'CreateTopics',
+  'DeleteTopics',
+  'CreatePartitions',
+  'DeleteRecords',
+  'DescribeConfigs',
+  'AlterConfigs',
+  'IncrementalAlterConfigs',
+  'DescribeCluster',
+  'DescribeTopicPartitions',
+  'DescribeLogDirs',
+  'DescribeGroups',
+  'ListGroups',
+  'DeleteGroups',
+  'OffsetDelete',
+  'AlterPartitionReassignments',
+  'ListPartitionReassignments',
+  'ElectLeaders',
+  'DescribeAcls',
+  'CreateAcls',
+  'DeleteAcls',
+  'DescribeClientQuotas',
+  'AlterClientQuotas',
+  'DescribeUserScramCredentials',
+  'AlterUserScramCredentials',
+]);
+
+interface ApiInstruments {
+  readonly name: string;
+  readonly duration: { observe(seconds: number): void };
+  readonly admin: { inc(): void } | undefined;
+}
+
+interface CountedApi {
+  readonly key: number;
+  readonly name: string;
+}
+
+export class RequestMetrics {
+  readonly #metrics: BrokerMetrics;
+  readonly #apis: (ApiInstruments | undefined)[] = [];
+  readonly #produceRate: RateWindow;
+  readonly #fetchRate: RateWindow;
+
+  constructor(metrics: BrokerMetrics, clock: Clock) {
+    this.#metrics = metrics;
+    this.#produceRate = new RateWindow(clock);
+    this.#fetchRate = new RateWindow(clock);
+    metrics.beforeScrape(() => {
+      metrics.produceRps.set(this.#produceRate.perSecond());
+      metrics.fetchRps.set(this.#fetchRate.perSecond());
+    });
+  }
+
+  received(api: CountedApi, nowMs: number): void {
+    if (api.key === produce.key) {
+      this.#metrics.produceRequests.inc();
+      this.#produceRate.add(nowMs);
+    } else if (api.key === fetch.key) {
+      this.#metrics.fetchRequests.inc();
+      this.#fetchRate.add(nowMs);
+    } else {
+      this.#of(api).admin?.inc();
+    }
+  }
+
+  answered(api: CountedApi, durationMs: number): void {
+    this.#of(api).duration.observe(durationMs / 1_000);
+    if (api.key === produce.key) this.#metrics.produceLatencyMs.observe(durationMs);
+  }
+
+  failed(api: CountedApi, error: ErrorCode): void {
+    this.#metrics.requestErrors.inc({ api: api.name, error: describeError(error).name });
+    if (this.#of(api).admin !== undefined) this.#metrics.adminRequestErrors.inc({ api: api.name });
+  }
+
+  #of(api: CountedApi): ApiInstruments {
+    return (this.#apis[api.key] ??= {
+      name: api.name,
+      duration: this.#metrics.requestDurationSeconds.labels({ api: api.name }),
+      admin: adminApis.has(api.name) ? this.#metrics.adminRequests.labels({ api: api.name }) : undefined,
+    });
+  }
+}

@@ -1,0 +1,16 @@
+/** Waiting for what another part of the system does in its own time, in tests that run on the real clock. */
+
+const pauseMs = 2;
+
+/** Resolves once `condition` holds; rejects with what was waited for when it does not within `timeoutMs`. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+}
