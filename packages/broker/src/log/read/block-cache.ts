@@ -63,7 +63,8 @@ interface Loading {
 }
 
 const nothing = () => {};
-const keyOf = ({ objectKey, index }: BlockName) => `${objectKey}#${index}`;
+/** One text for each block. */
+export const blockKey = ({ objectKey, index }: BlockName) => `${objectKey}#${index}`;
 
 export class BlockCache {
   readonly #store: ObjectStore;
@@ -99,7 +100,7 @@ export class BlockCache {
 
   /** The block, held for the caller, or undefined when it would have to be loaded. */
   hold(name: BlockName): Block | undefined {
-    const key = keyOf(name);
+    const key = blockKey(name);
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     this.#hits += 1;
@@ -118,14 +119,14 @@ export class BlockCache {
     const held = this.hold(name);
     if (held !== undefined) return Promise.resolve(held);
     this.#misses += 1;
-    const loading = this.#loads.get(keyOf(name)) ?? this.#start(name);
+    const loading = this.#loads.get(blockKey(name)) ?? this.#start(name);
     loading.waiters += 1;
     return orAborted(loading.done, signal);
   }
 
   /** Starts to load a block that a reader will want soon, unless that would push out what other readers are about to want. */
   loadAhead(name: BlockName): void {
-    const key = keyOf(name);
+    const key = blockKey(name);
     const { maxBytes, blockBytes } = this.#settings;
     if (this.#entries.has(key) || this.#loads.has(key) || this.#aheadBytes + blockBytes > maxBytes / 2) return;
     this.#aheadBytes += blockBytes;
@@ -153,7 +154,7 @@ export class BlockCache {
   }
 
   #start(name: BlockName, settled: () => void = nothing): Loading {
-    const key = keyOf(name);
+    const key = blockKey(name);
     const read = () => this.#read(name, () => this.#finish(key, loading));
     const loading: Loading = { done: Promise.resolve().then(read), waiters: 0 };
     this.#loads.set(key, loading);
@@ -186,7 +187,7 @@ export class BlockCache {
     const slab = this.#slabWith(bytes);
     const block = new Block(start, slab.bytes.subarray(0, bytes.length), slab);
     for (let waiter = 0; waiter < waiters; waiter += 1) block.retain();
-    if (isCurrent) this.#admit(keyOf(name), { block, costBytes: slab.bytes.length, isAhead: false });
+    if (isCurrent) this.#admit(blockKey(name), { block, costBytes: slab.bytes.length, isAhead: false });
     else block.release();
     return block;
   }

@@ -6,10 +6,10 @@ import type { Logger } from '@kafscale/runtime';
 import { StorageError } from '../../storage/storage-error.ts';
 import type { Extent, PartitionLog } from '../partition-log.ts';
 import { walkBatches, type Walked } from './batch-walk.ts';
-import type { Block, BlockCache, BlockName } from './block-cache.ts';
+import { blockKey, type Block, type BlockCache } from './block-cache.ts';
+import { holdExtent, type LoadedBlocks } from './held-extent.ts';
 import type { HotTail } from './hot-tail.ts';
 import { LogSlices } from './log-slices.ts';
-import { ObjectBytes } from './object-bytes.ts';
 import { ReadPositions, type BatchBoundary } from './read-positions.ts';
 import { blocksAhead, type LogPosition, type NeededBlock, type Readahead } from './readahead.ts';
 
@@ -32,13 +32,6 @@ interface Missing extends LogPosition {
   readonly bytes: number;
 }
 
-interface HeldExtent {
-  readonly bytes: ObjectBytes;
-  /** Undefined for bytes from the hot tail. */
-  readonly blocks: readonly Block[] | undefined;
-  release(): void;
-}
-
 interface Request {
   readonly log: PartitionLog;
   readonly offset: number;
@@ -46,13 +39,10 @@ interface Request {
   readonly minOneBatch: boolean;
 }
 
-type LoadedBlocks = ReadonlyMap<string, Block>;
-
 /** Blocks that one read waits for together; a larger request is answered with less than it asked for. */
 const maxBlocksPerRead = 8;
 const maxAlarmedObjects = 1_000;
 const noBlocks: LoadedBlocks = new Map();
-const nameOf = ({ objectKey, index }: BlockName) => `${objectKey}#${index}`;
 
 export class LogReader {
   readonly #dependencies: LogReaderDependencies;
@@ -85,17 +75,36 @@ export class LogReader {
 
   /** As much as is in memory, or what is missing when that is not even one batch. */
   #readResident(request: Request, loaded: LoadedBlocks, reachBytes = 1): LogSlices | Missing | StorageError {
-    const { log, offset } = request;
+    const { log, offset, maxBytes } = request;
     const slices = new LogSlices(offset);
     const first = log.extents[log.findExtent(offset)];
     if (first === undefined || first.baseOffset > offset) return slices; // The log start may have moved during a wait.
+    let lastWhole: Extent | undefined;
     for (let index = log.findExtent(offset); index < log.extents.length && !slices.isLimited; index += 1) {
+      const extent = log.extents[index]!;
+      const isWhole = this.#takeWhole(extent, slices, maxBytes);
+      lastWhole = isWhole ? extent : undefined;
+      if (isWhole) continue;
       const failure = this.#take(request, slices, index, loaded, reachBytes);
       if (failure === undefined) continue;
       if (slices.bytes === 0) return failure;
       slices.isLimited = true; // What lies before is good; the next read starts here and meets the same.
     }
+    if (lastWhole !== undefined) this.#positionsOf(log).stoppedAt(endOf(lastWhole), lastWhole);
     return slices;
+  }
+
+  /** The common case of a consumer at the tail: the extent from its start on, in the hot tail and within the limit. */
+  #takeWhole(
+    { objectKey, baseOffset, nextOffset, position, length }: Extent,
+    slices: LogSlices,
+    maxBytes: number,
+  ): boolean {
+    if (slices.nextOffset !== baseOffset || slices.bytes + length > maxBytes) return false;
+    const hot = this.#dependencies.hotTail.hold(objectKey);
+    if (hot === undefined) return false;
+    slices.add([hot.bytes.subarray(position, position + length)], nextOffset, hot);
+    return true;
   }
 
   /** Adds what the extent has and memory holds to the slices. */
@@ -112,7 +121,7 @@ export class LogReader {
     const from = positions.boundaryBefore(extent, offset);
     const maxBytes = request.maxBytes - slices.bytes;
     const minOneBatch = request.minOneBatch && slices.bytes === 0;
-    const held = this.#holdExtent(extent, from.position, Math.max(maxBytes, reachBytes), loaded);
+    const held = holdExtent(extent, from.position, Math.max(maxBytes, reachBytes), { ...this.#dependencies, loaded });
     if (held === undefined)
       return { extentIndex, position: from.position, bytes: estimateBytes(extent, from, offset, maxBytes) };
 
@@ -136,39 +145,6 @@ export class LogReader {
     if (missingUntil === undefined) return undefined;
     const bytes = Math.max(estimateBytes(extent, end, offset, maxBytes), missingUntil - end.position);
     return { extentIndex, position: end.position, bytes };
-  }
-
-  /** The part of an extent that is in memory without a gap from `position` on, up to `bytes` of it. */
-  #holdExtent(extent: Extent, position: number, bytes: number, loaded: LoadedBlocks): HeldExtent | undefined {
-    const { hotTail, cache } = this.#dependencies;
-    const hot = hotTail.hold(extent.objectKey);
-    if (hot !== undefined) {
-      return {
-        bytes: new ObjectBytes([{ start: 0, bytes: hot.bytes }]),
-        blocks: undefined,
-        release: () => hot.release(),
-      };
-    }
-    const { blockBytes } = cache;
-    const end = Math.min(extent.position + extent.length, position + bytes);
-    const blocks: Block[] = [];
-    for (let index = Math.floor(position / blockBytes); index * blockBytes < end; index += 1) {
-      const name = { objectKey: extent.objectKey, index };
-      const block = loaded.get(nameOf(name));
-      block?.retain();
-      const held = block ?? cache.hold(name);
-      if (held === undefined) break;
-      blocks.push(held);
-    }
-    const [first, ...rest] = blocks;
-    if (first === undefined) return undefined;
-    return {
-      bytes: new ObjectBytes([first, ...rest]),
-      blocks,
-      release: () => {
-        for (const block of blocks) block.release();
-      },
-    };
   }
 
   /** Loads what is missing until there is something to give. Bytes that turn out wrong or gone are fetched once more. */
@@ -220,7 +196,7 @@ export class LogReader {
     let failure: StorageError | undefined;
     await Promise.all(
       needed.map(async (block) => {
-        const name = nameOf(block);
+        const name = blockKey(block);
         if (loaded.has(name)) return;
         try {
           const arrived = await cache.load(block, signal);
@@ -271,6 +247,11 @@ export class LogReader {
     return positions;
   }
 }
+
+const endOf = ({ nextOffset, position, length }: Extent): BatchBoundary => ({
+  offset: nextOffset,
+  position: position + length,
+});
 
 /**
  * Bytes of the extent from `from` on within which the batch of `offset` is likely to begin, and `maxBytes` more: batches of like
