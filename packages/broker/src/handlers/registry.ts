@@ -1,18 +1,38 @@
 /** The APIs this broker serves: registering a handler here is advertising it. */
 import { fetch } from '@kafscale/protocol';
+import { alterClientQuotasHandler } from './alter-client-quotas.ts';
+import { alterConfigsHandler } from './alter-configs.ts';
+import { alterPartitionReassignmentsHandler } from './alter-partition-reassignments.ts';
+import { alterUserScramCredentialsHandler } from './alter-user-scram-credentials.ts';
 import { apiVersionsHandler } from './api-versions.ts';
+import { createAclsHandler } from './create-acls.ts';
+import { createPartitionsHandler } from './create-partitions.ts';
+import { createTopicsHandler } from './create-topics.ts';
 import type { Handler } from './define-handler.ts';
+import { deleteAclsHandler } from './delete-acls.ts';
 import { deleteGroupsHandler } from './delete-groups.ts';
 import { deleteRecordsHandler } from './delete-records.ts';
+import { deleteTopicsHandler } from './delete-topics.ts';
+import { describeAclsHandler } from './describe-acls.ts';
+import { describeClientQuotasHandler } from './describe-client-quotas.ts';
+import { describeClusterHandler } from './describe-cluster.ts';
+import { describeConfigsHandler } from './describe-configs.ts';
 import { describeGroupsHandler } from './describe-groups.ts';
+import { describeLogDirsHandler } from './describe-log-dirs.ts';
+import { describeTopicPartitionsHandler } from './describe-topic-partitions.ts';
+import { describeUserScramCredentialsHandler } from './describe-user-scram-credentials.ts';
+import { electLeadersHandler } from './elect-leaders.ts';
 import { fetchHandler } from './fetch.ts';
 import { findCoordinatorHandler } from './find-coordinator.ts';
 import { heartbeatHandler } from './heartbeat.ts';
+import { incrementalAlterConfigsHandler } from './incremental-alter-configs.ts';
 import { initProducerIdHandler } from './init-producer-id.ts';
 import { joinGroupHandler } from './join-group.ts';
 import { leaveGroupHandler } from './leave-group.ts';
 import { listGroupsHandler } from './list-groups.ts';
 import { listOffsetsHandler } from './list-offsets.ts';
+import { listPartitionReassignmentsHandler } from './list-partition-reassignments.ts';
+import { metadataHandler } from './metadata.ts';
 import { offsetCommitHandler } from './offset-commit.ts';
 import { offsetDeleteHandler } from './offset-delete.ts';
 import { offsetFetchHandler } from './offset-fetch.ts';
@@ -32,6 +52,7 @@ export const handlers: readonly Handler<unknown, unknown>[] = [
   produceHandler,
   fetchHandler,
   listOffsetsHandler,
+  metadataHandler,
   offsetCommitHandler,
   offsetFetchHandler,
   findCoordinatorHandler,
@@ -41,11 +62,30 @@ export const handlers: readonly Handler<unknown, unknown>[] = [
   syncGroupHandler,
   describeGroupsHandler,
   listGroupsHandler,
+  createTopicsHandler,
+  deleteTopicsHandler,
   deleteRecordsHandler,
   initProducerIdHandler,
   offsetForLeaderEpochHandler,
+  describeAclsHandler,
+  createAclsHandler,
+  deleteAclsHandler,
+  describeConfigsHandler,
+  alterConfigsHandler,
+  describeLogDirsHandler,
+  createPartitionsHandler,
   deleteGroupsHandler,
+  electLeadersHandler,
+  incrementalAlterConfigsHandler,
+  alterPartitionReassignmentsHandler,
+  listPartitionReassignmentsHandler,
   offsetDeleteHandler,
+  describeClientQuotasHandler,
+  alterClientQuotasHandler,
+  describeUserScramCredentialsHandler,
+  alterUserScramCredentialsHandler,
+  describeClusterHandler,
+  describeTopicPartitionsHandler,
 ];
 
 /** Where not every declared version is served: Fetch 0-3 would need records in formats that are not stored. */

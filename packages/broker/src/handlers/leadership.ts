@@ -1,0 +1,59 @@
+/** Who leads a partition, as Metadata and DescribeTopicPartitions tell it. */
+import { ErrorCode } from '@kafscale/protocol';
+import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+
+export interface Leadership {
+  readonly errorCode: ErrorCode;
+  readonly partitionIndex: number;
+  readonly leaderId: number;
+  readonly leaderEpoch: number;
+  readonly replicaNodes: readonly number[];
+  readonly isrNodes: readonly number[];
+  readonly offlineReplicas: readonly number[];
+}
+
+/** Answers for many partitions at one moment. */
+export class Leaderships {
+  readonly #image: MetadataImage;
+  readonly #brokerIds: readonly number[];
+
+  constructor(image: MetadataImage) {
+    this.#image = image;
+    this.#brokerIds = image.brokers().map(({ brokerId }) => brokerId);
+  }
+
+  /**
+   * A partition whose owner is gone has no leader. Replicas are the owner and, up to the topic's replication factor, brokers that
+   * could take over: each of them can serve every record.
+   */
+  of({ topicId, replicationFactor }: TopicImage, partition: number): Leadership {
+    const state = this.#image.partition(topicId, partition);
+    const leaderEpoch = state?.leaderEpoch ?? -1;
+    const position = state === undefined || state.owner === '' ? -1 : this.#brokerIds.indexOf(state.brokerId);
+    if (state === undefined || position < 0) {
+      const offline = state === undefined || state.owner === '' ? [] : [state.brokerId];
+      return {
+        errorCode: ErrorCode.LEADER_NOT_AVAILABLE,
+        partitionIndex: partition,
+        leaderId: -1,
+        leaderEpoch,
+        replicaNodes: offline,
+        isrNodes: [],
+        offlineReplicas: offline,
+      };
+    }
+    const count = Math.min(replicationFactor, this.#brokerIds.length);
+    const replicas = Array.from({ length: Math.max(1, count) }, (_, index) => {
+      return this.#brokerIds[(position + index) % this.#brokerIds.length]!;
+    });
+    return {
+      errorCode: ErrorCode.NONE,
+      partitionIndex: partition,
+      leaderId: state.brokerId,
+      leaderEpoch,
+      replicaNodes: replicas,
+      isrNodes: replicas,
+      offlineReplicas: [],
+    };
+  }
+}
