@@ -123,8 +123,9 @@ export class GroupCoordinator {
   }
 
   /** The broker that coordinates the group; undefined while none does. */
-  coordinatorOf(_groupId: string): BrokerImage | undefined {
+  coordinatorOf(groupId: string): BrokerImage | undefined {
     const { brokerId, image } = this.#dependencies;
+    if (this.#unavailable(this.#shard(groupId)) === ErrorCode.NOT_COORDINATOR) return undefined;
     return image.brokers().find((broker) => broker.brokerId === brokerId);
   }
 

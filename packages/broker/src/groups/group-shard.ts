@@ -9,7 +9,14 @@ import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import type { Lane } from '../metadata/lane.ts';
 import { refusedAnswer } from './classic/group-change.ts';
 import { groupFromRecord } from './classic/group-record.ts';
-import type { ClassicGroup, GroupAnswer, GroupEvent, RequestId } from './classic/group-model.ts';
+import type {
+  ClassicGroup,
+  CommitAnswer,
+  DeleteAnswer,
+  GroupAnswer,
+  GroupEvent,
+  RequestId,
+} from './classic/group-model.ts';
 import { emptyGroup } from './classic-group.ts';
 import type { GroupSettings } from './group-settings.ts';
 import { isFenced, offsetsBytes, type GroupWriter } from './group-writer.ts';
@@ -129,7 +136,7 @@ export class GroupShard {
     const bytes = topics.reduce((sum, { offsets }) => sum + offsetsBytes([...offsets.values()]), 0);
     if (bytes > maxCommitBytes) return Promise.resolve(ErrorCode.INVALID_COMMIT_OFFSET_SIZE);
     return new Promise((resolve) => {
-      const refusal = { type: 'commit', errorCode: ErrorCode.NONE } as const;
+      const refusal: CommitAnswer = { type: 'commit', errorCode: ErrorCode.NONE };
       this.#ask(
         groupId,
         refusal,
@@ -157,7 +164,7 @@ export class GroupShard {
   /** Deletes an empty group with its offsets. */
   remove(groupId: string): Promise<ErrorCode> {
     return new Promise((resolve) => {
-      const refusal = { type: 'delete', errorCode: ErrorCode.NONE } as const;
+      const refusal: DeleteAnswer = { type: 'delete', errorCode: ErrorCode.NONE };
       this.#ask(
         groupId,
         refusal,
@@ -209,13 +216,12 @@ export class GroupShard {
   /** The topic is gone for good, and so are its offsets. */
   async removeTopic(topicId: TopicId): Promise<void> {
     const { offsets } = this.#journal.state;
-    const groupIds = [...offsets.groupIds()];
-    await Promise.all(
-      groupIds.map((groupId) => {
-        const partitions = [...(offsets.ofGroup(groupId).get(topicId)?.keys() ?? [])];
-        return partitions.length === 0 ? undefined : this.removeOffsets(groupId, [{ topicId, partitions }]);
-      }),
-    );
+    const removals: Promise<ErrorCode>[] = [];
+    for (const groupId of [...offsets.groupIds()]) {
+      const partitions = [...(offsets.ofGroup(groupId).get(topicId)?.keys() ?? [])];
+      if (partitions.length > 0) removals.push(this.removeOffsets(groupId, [{ topicId, partitions }]));
+    }
+    await Promise.all(removals);
   }
 
   /** Folds what was stored since the last time. */

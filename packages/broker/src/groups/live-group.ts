@@ -150,7 +150,7 @@ export class LiveGroup {
     for (const deadline of due) {
       const name = timerName(deadline.timer);
       if (this.#deadlines.get(name) !== deadline) continue; // an earlier one cancelled or renewed it
-      if (this.#storing) break;
+      if (!this.settled) break; // one before it is being stored
       this.#deadlines.delete(name);
       this.#step({ type: 'timer', timer: deadline.timer });
     }
