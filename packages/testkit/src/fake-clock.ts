@@ -88,20 +88,16 @@ export class FakeClock implements Clock {
 
   /** Advances from timer to timer until `promise` settles, and answers like it. Throws when no timer is left that could end it. */
   async runUntilSettled<T>(promise: Promise<T>): Promise<T> {
-    let done = false;
+    let pending = true;
+    const isPending = () => pending;
     const finish = () => {
-      done = true;
+      pending = false;
     };
     promise.then(finish, finish);
     await settled();
-    while (!done) {
-      if (!this.#runNextTimer(Number.POSITIVE_INFINITY)) {
-        await settled();
-        if (done) break;
-        throw new Error('no timer is left and the promise is still pending');
-      }
-      await settled();
-    }
+    while (isPending() && this.#runNextTimer(Number.POSITIVE_INFINITY)) await settled();
+    await settled();
+    if (isPending()) throw new Error('no timer is left and the promise is still pending');
     return promise;
   }
 

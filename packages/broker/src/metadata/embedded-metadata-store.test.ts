@@ -256,7 +256,7 @@ describe('EmbeddedMetadataStore', () => {
   });
 
   describe('across processes', () => {
-    const script = fileURLToPath(new URL('./embedded-metadata-store.test-child.ts', import.meta.url));
+    const script = fileURLToPath(new URL('./embedded-metadata-store.writer-fixture.ts', import.meta.url));
     const running = new Set<ChildProcess>();
     afterEach(() => {
       for (const child of running) child.kill('SIGKILL');
@@ -283,7 +283,7 @@ describe('EmbeddedMetadataStore', () => {
       expect((await lines.next()).value).toBe('ready');
       const refused = {
         kind: 'unavailable',
-        message: expect.stringContaining(`in use by process ${child.pid}`) as string,
+        message: expect.stringContaining(`in use by process ${child.pid!}`) as string,
       };
       await expect(open()).rejects.toMatchObject(refused);
       child.kill('SIGSTOP');

@@ -62,7 +62,10 @@ export class MetadataFile {
     const record = this.#database.get(storeRecordKey);
     if (record === undefined) return undefined;
     if (record.length !== storeRecordBytes || record[0] !== formatVersion) {
-      throw new MetadataError('corrupt', `metadata file of format ${record[0]}, this release reads ${formatVersion}`);
+      throw new MetadataError(
+        'corrupt',
+        `metadata file of format ${record[0] ?? 'none'}, this release reads ${formatVersion}`,
+      );
     }
     return { revision: readUint64(record, 1), opens: readUint64(record, 9) };
   }

@@ -2,7 +2,7 @@
  * What every metadata store must do: etcd's behaviour as far as we rest on it. Run it on each implementation and on wrappers that
  * are quiet. Revisions are compared with each other only, since a real server does not start at a number of ours.
  */
-import { MetadataError, type MetadataErrorKind } from './metadata-error.ts';
+import type { MetadataError, MetadataErrorKind } from './metadata-error.ts';
 import { prefixEnd, type MetadataStore, type Operation, type Revision, type WatchBatch } from './metadata-store.ts';
 
 export interface MetadataStoreUnderTest {
@@ -19,7 +19,8 @@ export interface MetadataStoreContractOptions {
 }
 
 const bytes = (text: string) => Buffer.from(text, 'utf8');
-const text = (value: Uint8Array | undefined) => value && Buffer.from(value).toString('utf8');
+const text = (value: Uint8Array | undefined) =>
+  value === undefined ? '(absent)' : Buffer.from(value).toString('utf8');
 const put = (key: string, value = 'value', leaseId?: string): Operation => ({
   type: 'put',
   key,
@@ -183,7 +184,7 @@ export function describeMetadataStoreContract(
           seen.push(...page.items.map(({ key }) => key));
           if (!page.more) break;
           await apply(put(`p/${seen.length}-between`), remove(keys.at(-1)!));
-          page = await store.range({ key: `${seen.at(-1)}\0`, end, limit: 70, revision });
+          page = await store.range({ key: `${seen.at(-1)!}\0`, end, limit: 70, revision });
         }
         expect(seen).toEqual(keys);
       });
@@ -462,7 +463,7 @@ export function describeMetadataStoreContract(
           for (const { revision, events } of batches) {
             expect(revision).toBeGreaterThanOrEqual(next);
             next = revision + 1;
-            for (const event of events) seen.push(event.type === 'put' ? text(event.kv.value)! : 'delete');
+            for (const event of events) seen.push(event.type === 'put' ? text(event.kv.value) : 'delete');
           }
         }
         await writing;

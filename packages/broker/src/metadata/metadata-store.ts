@@ -11,6 +11,7 @@ export type LeaseId = string;
 
 export interface KeyValue {
   readonly key: string;
+  /** Stays as it is for ever; whoever wants to change it takes a copy. */
   readonly value: Uint8Array;
   readonly createRevision: Revision;
   readonly modRevision: Revision;
@@ -106,7 +107,10 @@ export interface MetadataStore {
    */
   watch(range: KeyRange, fromRevision: Revision, signal: AbortSignal): AsyncIterable<WatchBatch>;
 
-  /** Drops history below `revision`; reads and watches from below it then throw `compacted`. */
+  /**
+   * Drops history below `revision`; reads and watches from below it then throw `compacted`. What is dropped already counts as
+   * done, a revision of the future is `invalid`. Stores may drop old history by themselves at any time.
+   */
   compact(revision: Revision, signal?: AbortSignal): Promise<void>;
 
   close(): Promise<void>;

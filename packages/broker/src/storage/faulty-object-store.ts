@@ -161,10 +161,9 @@ export class FaultyObjectStore implements ObjectStore {
           if (fault.reply === 'hang') return;
           this.#after(fault.replyAfterMs ?? 0, fault.reply === 'lost' ? fail : () => answer(settle));
         };
-        deliver().then(
-          (result) => reply(() => resolve(result)),
-          (error: unknown) => reply(() => reject(error as Error)),
-        );
+        const outcome = deliver();
+        const answered = () => reply(() => void outcome.then(resolve, reject));
+        outcome.then(answered, answered);
       });
     });
   }

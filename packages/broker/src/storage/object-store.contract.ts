@@ -3,7 +3,7 @@
  * (`capabilities`) is not asked of it.
  */
 import type { ObjectInfo, ObjectStore } from './object-store.ts';
-import { StorageError, type StorageErrorKind } from './storage-error.ts';
+import type { StorageError, StorageErrorKind } from './storage-error.ts';
 
 export interface ObjectStoreUnderTest {
   /** Empty, and nobody else's. */
