@@ -189,7 +189,7 @@ export class Incarnation {
 
     const cache = new BlockCache(objectStore, new SlabPool({ slabBytes: config.cacheBlockBytes, maxIdleSlabs: 8 }), {
       maxBytes: config.cacheBytes,
-      blockBytes,
+      blockBytes: config.cacheBlockBytes,
     });
     const readahead = new Readahead(cache, hotTail, { readaheadBytes: config.readaheadBytes });
     const reader = new LogReader({ hotTail, cache, readahead, logger: logger.child({ component: 'log-reader' }) });

@@ -136,18 +136,13 @@ export class Ownership {
   }
 
   async #acquireAll(): Promise<void> {
-    let candidates: Candidate[] = [];
+    const candidates: Candidate[] = [];
     const gone = new Set(this.#owned.keys());
     for (const topic of this.#dependencies.topics()) {
       gone.delete(topic.topicId);
-      if (this.#missing(topic).length === 0) continue;
-      candidates.push(...(await this.#readCandidates(topic)));
-      while (candidates.length >= partitionsPerTransaction) {
-        await this.#acquire(candidates.slice(0, partitionsPerTransaction));
-        candidates = candidates.slice(partitionsPerTransaction);
-      }
+      if (this.#missing(topic).length > 0) candidates.push(...(await this.#readCandidates(topic)));
     }
-    if (candidates.length > 0) await this.#acquire(candidates);
+    await this.#acquire(candidates);
     for (const topicId of gone) {
       this.#owned.delete(topicId);
       this.#dependencies.onTopicGone(topicId);
@@ -196,58 +191,57 @@ export class Ownership {
     return new Set(items.map((item) => item.key.slice(prefix.length)));
   }
 
+  /** Takes them a transaction at a time, then opens all together: what a log is made of is read once for all. */
   async #acquire(candidates: readonly Candidate[]): Promise<void> {
-    const { lane, incarnation, brokerId, onAcquired } = this.#dependencies;
+    const acquired: AcquiredPartition[] = [];
+    const revisions: Revision[] = [];
+    for (let from = 0; from < candidates.length; from += partitionsPerTransaction) {
+      const taken = candidates.slice(from, from + partitionsPerTransaction);
+      const revision = await this.#commit(taken);
+      for (const { topic, partition, record: previous } of taken) {
+        const { topicId, name: topicName } = topic;
+        const record = this.#nextRecord(previous);
+        acquired.push({ topicId, topicName, partition, record, isNew: previous === undefined });
+        revisions.push(revision);
+      }
+    }
+    if (acquired.length === 0) return;
+    await this.#dependencies.onAcquired(acquired, revisions.at(-1)!);
+    for (const [index, { topicId, partition, record }] of acquired.entries()) {
+      const partitions = this.#owned.get(topicId) ?? new Map<number, OwnedPartition>();
+      partitions.set(partition, { record, modRevision: revisions[index]! });
+      this.#owned.set(topicId, partitions);
+    }
+  }
+
+  #commit(candidates: readonly Candidate[]): Promise<Revision> {
+    const { lane, incarnation } = this.#dependencies;
     const compare = new Map<string, Compare>();
     const operations: Operation[] = [];
-    const acquired: AcquiredPartition[] = [];
     for (const { topic, partition, record: previous, modRevision } of candidates) {
       const key = metadataKeys.partition(topic.topicId, partition);
       const topicKey = metadataKeys.topic(topic.name);
-      const record = nextRecord(previous, incarnation, brokerId);
+      const tombstone = metadataKeys.tombstone(topic.topicId);
       compare.set(key, { key, target: 'modRevision', operator: '=', operand: modRevision });
       compare.set(topicKey, { key: topicKey, target: 'createRevision', operator: '>', operand: 0 });
-      const tombstone = metadataKeys.tombstone(topic.topicId);
       compare.set(tombstone, { key: tombstone, target: 'createRevision', operator: '=', operand: 0 });
       const owner = previous?.owner ?? '';
       if (owner !== '' && owner !== incarnation) {
         const session = metadataKeys.session(owner);
         compare.set(session, { key: session, target: 'createRevision', operator: '=', operand: 0 });
       }
-      operations.push({ type: 'put', key, value: metadata.PartitionRecord.encode(record).finish() });
-      acquired.push({
-        topicId: topic.topicId,
-        topicName: topic.name,
-        partition,
-        record,
-        isNew: previous === undefined,
-      });
+      const value = metadata.PartitionRecord.encode(this.#nextRecord(previous)).finish();
+      operations.push({ type: 'put', key, value });
     }
-    const revision = await lane.commit({ compare: [...compare.values()], operations });
-    await onAcquired(acquired, revision);
-    for (const { topicId, partition, record } of acquired) {
-      const partitions = this.#owned.get(topicId) ?? new Map<number, OwnedPartition>();
-      partitions.set(partition, { record, modRevision: revision });
-      this.#owned.set(topicId, partitions);
-    }
+    return lane.commit({ compare: [...compare.values()], operations });
   }
-}
 
-/** The record as its next owner writes it: a higher leader epoch, everything else as it was. */
-function nextRecord(
-  previous: metadata.PartitionRecord | undefined,
-  incarnation: string,
-  brokerId: number,
-): metadata.PartitionRecord {
-  if (previous === undefined) {
-    return {
-      owner: incarnation,
-      brokerId,
-      leaderEpoch: 0,
-      logStartOffset: 0n,
-      foldedOffset: 0n,
-      epochStarts: [],
-    };
+  /** The record as this owner writes it: a higher leader epoch, everything else as it was. */
+  #nextRecord(previous: metadata.PartitionRecord | undefined): metadata.PartitionRecord {
+    const { incarnation: owner, brokerId } = this.#dependencies;
+    if (previous === undefined) {
+      return { owner, brokerId, leaderEpoch: 0, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+    }
+    return { ...previous, owner, brokerId, leaderEpoch: previous.leaderEpoch + 1 };
   }
-  return { ...previous, owner: incarnation, brokerId, leaderEpoch: previous.leaderEpoch + 1 };
 }
