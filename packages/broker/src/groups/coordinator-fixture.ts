@@ -166,7 +166,7 @@ export class CoordinatorFixture {
 
   /** Another process goes on with what is stored; the former one is gone without a word. */
   async restart(): Promise<void> {
-    this.coordinator.close();
+    await this.coordinator.close();
     this.lane = new HeldLane(this.store);
     this.coordinator = this.create();
     await this.coordinator.start();

@@ -305,6 +305,19 @@ describe('writes', () => {
     expect(fixture.committed('good')).toBe(1n);
   });
 
+  it('that were accepted before the coordinator closes are stored and answered', async () => {
+    const fixture = await CoordinatorFixture.started();
+    fixture.lane.hold();
+    const commits = [fixture.commit(1n), fixture.commit(2n)];
+    const parked = fixture.join({ groupId: 'parked' });
+    const closed = fixture.coordinator.close();
+    expect((await parked).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
+    expect(await isPending(closed)).toBe(true);
+    fixture.lane.release();
+    await closed;
+    expect(await Promise.all(commits)).toEqual([ErrorCode.NONE, ErrorCode.NONE]);
+  });
+
   it('of a generation that the store refuses are UNKNOWN_SERVER_ERROR, and the members can join again', async () => {
     const fixture = await CoordinatorFixture.started();
     fixture.lane.refuse('conflict');
@@ -478,7 +491,7 @@ describe('committed offsets', () => {
   it('of a topic that was deleted meanwhile go at the next start', async () => {
     const fixture = await CoordinatorFixture.started();
     await fixture.commit(1n);
-    fixture.coordinator.close();
+    await fixture.coordinator.close();
     await fixture.deleteTopic('a');
     await fixture.restart();
     await settled();

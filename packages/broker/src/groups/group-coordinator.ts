@@ -75,6 +75,7 @@ const clientIdCharacters = 200;
 export class GroupCoordinator {
   readonly #dependencies: GroupCoordinatorDependencies;
   readonly #logger: Logger;
+  readonly #writer: GroupWriter;
   readonly #shards: readonly GroupShard[];
   readonly #stop = new AbortController();
   readonly #cancelTimers = new Map<string, CancelTimer>();
@@ -86,6 +87,7 @@ export class GroupCoordinator {
     this.#logger = dependencies.logger ?? silentLogger;
     const { store, lane, image, clock, settings } = dependencies;
     const writer = new GroupWriter(lane);
+    this.#writer = writer;
     this.#shards = Array.from({ length: groupShards }, (_, shard) => {
       return new GroupShard(shard, {
         store,
@@ -114,12 +116,13 @@ export class GroupCoordinator {
     void this.#sweepDeletedTopics();
   }
 
-  /** Answers whoever waits with NOT_COORDINATOR, and stops. */
-  close(): void {
+  /** Answers whoever waits with NOT_COORDINATOR; resolves when commits that were accepted before are stored and answered too. */
+  async close(): Promise<void> {
     this.#stop.abort();
     this.#forgetImage?.();
     for (const cancel of this.#cancelTimers.values()) cancel();
     for (const shard of this.#shards) shard.close(ErrorCode.NOT_COORDINATOR);
+    await this.#writer.settled();
   }
 
   /** The broker that coordinates the group; undefined while none does. */
@@ -298,7 +301,7 @@ export class GroupCoordinator {
   #fenced(): void {
     if (this.#stop.signal.aborted) return;
     this.#logger.warn('the coordinator lost its session');
-    this.close();
+    void this.close();
   }
 
   #repeat(name: string, intervalMs: number, run: (shard: GroupShard) => Promise<void>): void {

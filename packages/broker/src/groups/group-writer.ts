@@ -27,7 +27,7 @@ interface QueuedChange {
 export class GroupWriter {
   readonly #lane: Lane;
   #queue: QueuedChange[] = [];
-  #running = false;
+  #running: Promise<void> | undefined;
 
   constructor(lane: Lane) {
     this.#lane = lane;
@@ -41,12 +41,16 @@ export class GroupWriter {
     return new Promise((resolve, reject) => {
       const bytes = changes.reduce((sum, change) => sum + changeBytes(change), 0);
       this.#queue.push({ journal, changes, bytes, resolve, reject });
-      if (!this.#running) void this.#run();
+      this.#running ??= this.#run();
     });
   }
 
+  /** Resolves when nothing is on its way any more. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
   async #run(): Promise<void> {
-    this.#running = true;
     while (this.#queue.length > 0) {
       const batch = this.#takeBatch();
       const failure = await this.#commit(batch);
@@ -58,7 +62,7 @@ export class GroupWriter {
         if (own !== undefined) queued.reject(own);
       }
     }
-    this.#running = false;
+    this.#running = undefined;
   }
 
   #takeBatch(): QueuedChange[] {

@@ -140,7 +140,7 @@ describe('FindCoordinator', () => {
 
   it('finds nobody once the session is lost', async () => {
     const client = await Client.connected();
-    client.fixture.coordinator.close();
+    await client.fixture.coordinator.close();
     const answer = await client.send(findCoordinatorHandler, 3, { key: 'k', keyType: 0, coordinatorKeys: [] });
     expect(answer.errorCode).toBe(ErrorCode.COORDINATOR_NOT_AVAILABLE);
   });
