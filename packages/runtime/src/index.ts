@@ -1,5 +1,6 @@
 export { backoffDelayMs, type BackoffSettings } from './backoff.ts';
 export type { CancelTimer, Clock } from './clock.ts';
+export { measureEventLoopDelay, type EventLoopDelay } from './event-loop-delay.ts';
 export { KeyedMutex } from './keyed-mutex.ts';
 export { failStopOnUncaughtErrors, Lifecycle, stopSignal } from './lifecycle.ts';
 export { ConfigError, environmentNames, loadConfig, type LoadConfigOptions, type LoadedConfig } from './load-config.ts';
