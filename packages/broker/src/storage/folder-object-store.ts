@@ -60,23 +60,24 @@ export class FolderObjectStore implements ObjectStore {
       const staged = join(this.#folder, stagingName, `${this.#staged}`);
       this.#staged += 1;
       checkSignal(signal);
-      let linked = false;
       try {
+        const parentMade = this.#ensureFolder(dirname(path));
         await this.#writeStaged(staged, body);
-        await this.#ensureFolder(dirname(path));
+        await parentMade;
         checkSignal(signal);
         await this.#fileSystem.link(staged, path);
-        linked = true;
-        await this.#fileSystem.syncFolder(dirname(path));
       } catch (error) {
-        if (linked) {
-          await this.#discard(path);
-          await this.#openFiles.forget(path);
-        }
-        throw error;
-      } finally {
         await this.#discard(staged);
+        throw error;
       }
+      const [synced] = await Promise.allSettled([
+        this.#fileSystem.syncFolder(dirname(path)),
+        this.#discard(staged), // its folder need not be synced: what comes back is removed at open
+      ]);
+      if (synced.status === 'fulfilled') return;
+      await this.#discard(path);
+      await this.#openFiles.forget(path);
+      throw synced.reason;
     });
   }
 
