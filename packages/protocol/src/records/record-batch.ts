@@ -174,21 +174,21 @@ export class RecordBatchView {
   }
 
   get timestampType(): TimestampType {
-    return this.#has(logAppendTimeFlag) ? 'LogAppendTime' : 'CreateTime';
+    return hasFlag(this, logAppendTimeFlag) ? 'LogAppendTime' : 'CreateTime';
   }
 
   get isTransactional(): boolean {
-    return this.#has(transactionalFlag);
+    return hasFlag(this, transactionalFlag);
   }
 
   /** Holds markers of the transaction protocol, not records of a user. */
   get isControl(): boolean {
-    return this.#has(controlFlag);
+    return hasFlag(this, controlFlag);
   }
 
   /** Compaction has set the time after which tombstones and markers may go (KIP-534). */
   get hasDeleteHorizon(): boolean {
-    return this.#has(deleteHorizonFlag);
+    return hasFlag(this, deleteHorizonFlag);
   }
 
   /** The batch alone; a view, not a copy. */
@@ -217,11 +217,10 @@ export class RecordBatchView {
     putOffset(this.bytes, this.start + maxTimestampPosition, timestampMs);
     this.bytes.writeUInt32BE(this.computeCrc(), this.start + crcPosition);
   }
-
-  #has(flag: number): boolean {
-    return (this.bytes[this.start + attributesPosition + 1]! & flag) !== 0;
-  }
 }
+
+const hasFlag = (batch: RecordBatchView, flag: number): boolean =>
+  (batch.bytes[batch.start + attributesPosition + 1]! & flag) !== 0;
 
 /**
  * Where the batch at `start` ends, or undefined while the bytes end before it does. Throws DecodeError where no batch of

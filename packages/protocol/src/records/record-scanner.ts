@@ -39,7 +39,7 @@ export class RecordScanner extends RecordCursor {
     if (this.valueLength > 0) this.skip(this.valueLength);
     this.headerCount = this.varint();
     this.headersPosition = this.position;
-    if (this.headerCount !== 0) this.#skipHeaders();
+    if (this.headerCount !== 0) skipHeaders(this);
     if (this.position !== recordEnd) throw new DecodeError('record: bytes follow its headers');
     this.end = recordsEnd;
   }
@@ -48,15 +48,15 @@ export class RecordScanner extends RecordCursor {
   expectEnd(): void {
     if (this.position !== this.end) throw new DecodeError('record batch: bytes follow its last record');
   }
+}
 
-  #skipHeaders(): void {
-    if (this.headerCount < 0) throw new DecodeError(`record: ${this.headerCount} headers`);
-    for (let index = 0; index < this.headerCount; index++) {
-      const keyLength = this.varint();
-      if (keyLength < 0) throw new DecodeError('record: a header without a key');
-      this.skip(keyLength);
-      const valueLength = this.varint();
-      if (valueLength > 0) this.skip(valueLength);
-    }
+function skipHeaders(scanner: RecordScanner): void {
+  if (scanner.headerCount < 0) throw new DecodeError(`record: ${scanner.headerCount} headers`);
+  for (let index = 0; index < scanner.headerCount; index++) {
+    const keyLength = scanner.varint();
+    if (keyLength < 0) throw new DecodeError('record: a header without a key');
+    scanner.skip(keyLength);
+    const valueLength = scanner.varint();
+    if (valueLength > 0) scanner.skip(valueLength);
   }
 }

@@ -25,7 +25,7 @@ export class RecordCursor {
     if (this.position >= this.end) throw truncated();
     const first = this.bytes[this.position++]!;
     if (first < 0x80) return (first >>> 1) ^ -(first & 1);
-    return this.#longVarint(first);
+    return longVarint(this, first);
   }
 
   /** A signed 64-bit integer of one to ten bytes, saturating at ±Number.MAX_SAFE_INTEGER. */
@@ -38,7 +38,7 @@ export class RecordCursor {
       low |= (byte & 0x7f) << shift;
       if (byte < 0x80) return (low >>> 1) ^ -(low & 1);
     }
-    return this.#longVarlong(low);
+    return longVarlong(this, low);
   }
 
   /** Steps over `length` bytes. */
@@ -54,38 +54,40 @@ export class RecordCursor {
     this.skip(length);
     return this.bytes.subarray(start, start + length);
   }
+}
 
-  #longVarint(first: number): number {
-    let value = first & 0x7f;
-    for (let shift = 7; shift < 35; shift += 7) {
-      const byte = this.byte();
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
-    }
-    throw new DecodeError('record: varint of more than five bytes');
+/** The rest of a varint, of which the first byte was not the last. */
+function longVarint(cursor: RecordCursor, first: number): number {
+  let value = first & 0x7f;
+  for (let shift = 7; shift < 35; shift += 7) {
+    const byte = cursor.byte();
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
   }
+  throw new DecodeError('record: varint of more than five bytes');
+}
 
-  #longVarlong(low: number): number {
-    let high = 0; // the next 21 bits: together 49, which covers every timestamp and is exact in a number
-    for (let shift = 0; shift < 21; shift += 7) {
-      const byte = this.byte();
-      high |= (byte & 0x7f) << shift;
-      if (byte < 0x80) {
-        const value = high * 0x1000_0000 + low;
-        return low & 1 ? -(value + 1) / 2 : value / 2;
-      }
+/** The rest of a varint, of which the first 28 bits were not the last. */
+function longVarlong(cursor: RecordCursor, low: number): number {
+  let high = 0; // the next 21 bits: together 49, which covers every timestamp and is exact in a number
+  for (let shift = 0; shift < 21; shift += 7) {
+    const byte = cursor.byte();
+    high |= (byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      const value = high * 0x1000_0000 + low;
+      return low & 1 ? -(value + 1) / 2 : value / 2;
     }
-    let value = (BigInt(high) << 28n) | BigInt(low);
-    for (let shift = 49n; shift < 70n; shift += 7n) {
-      const byte = this.byte();
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) {
-        value = BigInt.asUintN(64, value);
-        return saturate((value >> 1n) ^ -(value & 1n));
-      }
-    }
-    throw new DecodeError('record: varint of more than ten bytes');
   }
+  let value = (BigInt(high) << 28n) | BigInt(low);
+  for (let shift = 49n; shift < 70n; shift += 7n) {
+    const byte = cursor.byte();
+    value |= BigInt(byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      value = BigInt.asUintN(64, value);
+      return saturate((value >> 1n) ^ -(value & 1n));
+    }
+  }
+  throw new DecodeError('record: varint of more than ten bytes');
 }
 
 const truncated = () => new DecodeError('record: the bytes end too early');
