@@ -127,12 +127,13 @@ class Broker implements RunningBroker {
   async start(): Promise<void> {
     const { clock, random, logger } = this.#dependencies;
     const { kafkaAddress, metricsAddress } = this.#config;
+    this.#metrics.beforeScrape(() => this.#life?.incarnation.reportMetrics());
     this.#metricsServer = await MetricsServer.start({
       address: metricsAddress,
       metrics: this.#metrics,
       isReady: () => this.#life !== undefined,
       clock,
-      logger,
+      logger: logger.child({ component: 'metrics' }),
     });
     this.#clusterId = await clusterIdentity(this.#stores.metadataStore, clock, random);
     this.#port = kafkaAddress.port === 0 ? await findFreePort(kafkaAddress.host) : kafkaAddress.port;

@@ -65,6 +65,8 @@ export class Incarnation {
   readonly #ownership: Ownership;
   readonly #appender: LogAppender;
   readonly #hotTail: HotTail;
+  readonly #cache: BlockCache;
+  readonly #metrics: BrokerMetrics;
   readonly #arena: SlabArena;
   readonly #stopExpiry: () => void;
 
@@ -75,6 +77,8 @@ export class Incarnation {
     readonly image: WatchedMetadataImage;
     readonly ownership: Ownership;
     readonly hotTail: HotTail;
+    readonly cache: BlockCache;
+    readonly metrics: BrokerMetrics;
     readonly arena: SlabArena;
     readonly stopExpiry: () => void;
   }) {
@@ -85,6 +89,8 @@ export class Incarnation {
     this.#ownership = parts.ownership;
     this.#appender = parts.services.appender;
     this.#hotTail = parts.hotTail;
+    this.#cache = parts.cache;
+    this.#metrics = parts.metrics;
     this.#arena = parts.arena;
     this.#stopExpiry = parts.stopExpiry;
   }
@@ -207,6 +213,7 @@ export class Incarnation {
     const services: Services = {
       config,
       clock,
+      metrics,
       image,
       topics,
       brokerConfigs: new BrokerConfigs(config, {
@@ -237,6 +244,8 @@ export class Incarnation {
       image,
       ownership,
       hotTail,
+      cache,
+      metrics,
       arena,
       stopExpiry: expireProducers(appender, config.producerIdExpirationMs, clock),
     });
@@ -245,6 +254,19 @@ export class Incarnation {
   /** Runs once when the session is over: nothing may be served from this incarnation any more. */
   onEnd(listener: (reason: Error) => void): void {
     this.#session.onEnd(listener);
+  }
+
+  /** Sets the gauges that are read rather than counted. */
+  reportMetrics(): void {
+    const metrics = this.#metrics;
+    const { hits, misses } = this.#cache.counts;
+    const fromMemory = hits + this.#hotTail.hits;
+    if (fromMemory + misses > 0) metrics.cacheHitRatio.set(fromMemory / (fromMemory + misses));
+    metrics.cacheBytes.set(this.#cache.sizeBytes);
+    metrics.hotTailBytes.set(this.#hotTail.sizeBytes);
+    metrics.partitions.set(this.services.logs.count);
+    metrics.topics.set([...this.services.image.topics()].length);
+    metrics.consumerGroups.set(this.services.groups.groupCount);
   }
 
   /** Lets what was accepted settle, then gives the session up. After a lost session everything without outcome is refused. */

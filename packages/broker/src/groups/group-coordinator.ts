@@ -213,6 +213,11 @@ export class GroupCoordinator {
     return errorCode;
   }
 
+  /** Groups of all shards, those that only have offsets included. */
+  get groupCount(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.groupCount, 0);
+  }
+
   /** Longest text beside a committed offset, in UTF-16 code units as Kafka counts it. */
   get offsetMetadataMaxBytes(): number {
     return this.#dependencies.settings.offsetMetadataMaxBytes;

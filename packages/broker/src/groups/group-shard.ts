@@ -87,6 +87,10 @@ export class GroupShard {
     }
   }
 
+  get groupCount(): number {
+    return this.#groups.size;
+  }
+
   /** Answers whoever waits, and everybody from now on, with the code. */
   close(errorCode: ErrorCode): void {
     this.#unavailable = errorCode;

@@ -12,12 +12,14 @@ import type { LogReader } from '../log/read/log-reader.ts';
 import type { TimeIndex } from '../log/time-index.ts';
 import type { LogAppender } from '../log/write/log-appender.ts';
 import type { MetadataImage } from '../metadata/metadata-image.ts';
+import type { BrokerMetrics } from '../metrics/metrics.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
 import type { FetchSessions } from './fetch-sessions.ts';
 
 export interface Services {
   readonly config: BrokerConfig;
   readonly clock: Clock;
+  readonly metrics: BrokerMetrics;
   readonly image: MetadataImage;
   readonly topics: Topics;
   readonly brokerConfigs: BrokerConfigs;

@@ -3,23 +3,19 @@
  * input but a path, and has limits of its own, since it is reachable when the Kafka port is.
  */
 import type { ListenAddress } from '@kafscale/protocol';
-import type { Logger } from '@kafscale/runtime';
+import type { Clock, Logger } from '@kafscale/runtime';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { BrokerMetrics } from './metrics.ts';
+import { reportProcess } from './process-metrics.ts';
 
 export interface MetricsServerDeps {
   readonly address: ListenAddress;
   readonly metrics: BrokerMetrics;
+  readonly clock: Clock;
   readonly logger: Logger;
-  /** Undefined while the broker serves; otherwise why it does not. */
-  readonly notReadyReason: () => string | undefined;
-}
-
-export interface MetricsServer {
-  /** The port that is listened on, also where port 0 was asked for. */
-  readonly port: number;
-  close(): Promise<void>;
+  /** Whether the broker serves clients. */
+  readonly isReady: () => boolean;
 }
 
 interface Answer {
@@ -43,59 +39,78 @@ const plain = (status: number, text: string): Answer => ({
   text: `${text}\n`,
 });
 
-/** Listens; rejects with the system's error when the address cannot be had. */
-export async function startMetricsServer({
-  address,
-  metrics,
-  logger,
-  notReadyReason,
-}: MetricsServerDeps): Promise<MetricsServer> {
-  let scraping: Promise<Answer> | undefined;
+export class MetricsServer {
+  readonly #deps: MetricsServerDeps;
+  readonly #server: Server;
+  readonly #stopReporting: () => void;
+  #scraping: Promise<Answer> | undefined;
 
-  /** One scrape serves all who ask while it runs. */
-  const scrape = (): Promise<Answer> =>
-    (scraping ??= metrics
-      .scrape()
-      .then(({ contentType, text }) => ({ status: 200, contentType, text }))
-      .finally(() => (scraping = undefined)));
+  private constructor(deps: MetricsServerDeps) {
+    this.#deps = deps;
+    this.#stopReporting = reportProcess(deps.metrics, deps.clock);
+    this.#server = createServer(limits, (request, response) => this.#onRequest(request, response));
+    this.#server.maxConnections = maxConnections;
+    this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
 
-  const answer = async ({ method, url }: IncomingMessage): Promise<Answer> => {
-    if (method !== 'GET' && method !== 'HEAD') return plain(405, 'only GET');
-    switch (url?.split('?', 1)[0]) {
-      case '/metrics':
-        return scrape();
-      case '/healthz':
-        return plain(200, 'ok');
-      case '/readyz': {
-        const reason = notReadyReason();
-        return reason === undefined ? plain(200, 'ready') : plain(503, reason);
-      }
-      default:
-        return plain(404, 'try /metrics, /healthz or /readyz');
+  /** Listens; rejects with the system's error when the address cannot be had. */
+  static async start(deps: MetricsServerDeps): Promise<MetricsServer> {
+    const server = new MetricsServer(deps);
+    try {
+      await listen(server.#server, deps.address);
+    } catch (error) {
+      server.#stopReporting();
+      throw error;
     }
-  };
+    return server;
+  }
 
-  const server = createServer(limits, (request, response) => {
+  /** The port that is listened on, also where port 0 was asked for. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    this.#stopReporting();
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse): void {
     request.resume(); // a body, if there is one, is nothing to us
-    answer(request).then(
-      (answered) => send(request, response, answered),
+    this.#answer(request).then(
+      (answer) => send(request, response, answer),
       (error: unknown) => {
-        logger.error({ err: error }, 'scrape failed');
+        this.#deps.logger.error({ err: error }, 'scrape failed');
         send(request, response, plain(500, 'scrape failed'));
       },
     );
-  });
-  server.maxConnections = maxConnections;
-  server.on('clientError', (_error, socket) => socket.destroy());
-  await listen(server, address);
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  }
+
+  async #answer({ method, url }: IncomingMessage): Promise<Answer> {
+    if (method !== 'GET' && method !== 'HEAD') return plain(405, 'only GET');
+    switch (url?.split('?', 1)[0]) {
+      case '/metrics':
+        return this.#scrape();
+      case '/healthz':
+        return plain(200, 'ok');
+      case '/readyz':
+        return this.#deps.isReady() ? plain(200, 'ready') : plain(503, 'not ready');
+      default:
+        return plain(404, 'try /metrics, /healthz or /readyz');
+    }
+  }
+
+  /** One scrape serves all who ask while it runs. */
+  #scrape(): Promise<Answer> {
+    this.#scraping ??= this.#deps.metrics
+      .scrape()
+      .then(({ contentType, text }) => ({ status: 200, contentType, text }))
+      .finally(() => (this.#scraping = undefined));
+    return this.#scraping;
+  }
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, contentType, text }: Answer): void {

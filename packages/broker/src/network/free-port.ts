@@ -1,7 +1,7 @@
-/** A port for a broker that has to name its address before it listens. */
+/** A port that nobody listens on, for a broker that has to tell it to others before it listens itself. */
 import { createServer, type AddressInfo } from 'node:net';
 
-/** A TCP port that nobody listens on now. Rejects with the system's error when the host cannot be bound. */
+/** Free at the moment of the answer; on `host`, or on every interface without one. Rejects with the system's error. */
 export function findFreePort(host?: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -19,6 +19,7 @@ export class HotTail {
   readonly #maxBytes: number;
   readonly #entries = new Map<string, Entry>();
   #sizeBytes = 0;
+  #hits = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -26,6 +27,11 @@ export class HotTail {
 
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** How often an object was asked for and was here. */
+  get hits(): number {
+    return this.#hits;
   }
 
   /** Takes over one reference to `slab`, in which `bytes` lies. */
@@ -48,6 +54,7 @@ export class HotTail {
   hold(objectKey: string): HeldBytes | undefined {
     const entry = this.#entries.get(objectKey);
     if (entry === undefined) return undefined;
+    this.#hits += 1;
     entry.slab.retain();
     return { bytes: entry.bytes, release: () => entry.slab.release() };
   }
