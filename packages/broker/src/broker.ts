@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { clusterIdentity } from './cluster/cluster-identity.ts';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
-import { noFailpoint, type Failpoint } from './log/write/failpoint.ts';
+import { crashingFailpoint, noFailpoint } from './log/write/failpoint.ts';
 import { EmbeddedMetadataStore } from './metadata/embedded-metadata-store.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
 import { createMetrics, type BrokerMetrics } from './metrics/metrics.ts';
@@ -23,8 +23,6 @@ export interface BrokerDependencies {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Ends the process at a named point of the write path; for tests. */
-  readonly failpoint?: Failpoint;
 }
 
 export interface RunningBroker {
@@ -83,6 +81,9 @@ const observe = (metrics: BrokerMetrics) => (observation: ObjectStoreObservation
     metrics.s3UploadDurationMs.observe(durationMs);
   } else if (operation === 'read') metrics.s3DownloadDurationMs.observe(durationMs);
 };
+
+/** As from outside: nothing is flushed, closed or answered. */
+const killProcess = () => process.kill(process.pid, 'SIGKILL');
 
 class Broker implements RunningBroker {
   readonly #config: BrokerConfig;
@@ -146,7 +147,8 @@ class Broker implements RunningBroker {
   }
 
   async #live(): Promise<void> {
-    const { clock, random, logger, failpoint = noFailpoint } = this.#dependencies;
+    const { clock, random, logger } = this.#dependencies;
+    const { failpoint } = this.#config;
     const incarnation = await Incarnation.start({
       config: this.#config,
       clusterId: this.#clusterId,
@@ -156,7 +158,7 @@ class Broker implements RunningBroker {
       random,
       logger,
       metrics: this.#metrics,
-      failpoint,
+      failpoint: failpoint === undefined ? noFailpoint : crashingFailpoint(failpoint, killProcess),
     });
     const { services } = incarnation;
     try {

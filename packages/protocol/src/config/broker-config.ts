@@ -240,6 +240,20 @@ const connections = {
     }),
 };
 
+const testing = {
+  failpoint: text(64)
+    .regex(
+      /^(after-object|before-commit|after-commit-before-answer)(:[1-9]\d*)?$/,
+      'expected the name of a failpoint, with ":count" or without',
+    )
+    .optional()
+    .meta({
+      env: 'KAFSCALE_FAILPOINT',
+      description:
+        'For tests: the process kills itself when it passes this point of the write path for the count-th time (`after-object`, `before-commit` or `after-commit-before-answer`, then `:count`).',
+    }),
+};
+
 const observability = {
   logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
@@ -260,6 +274,7 @@ export const brokerConfigSections = {
   'Consumer groups': groups,
   'Connections and limits': connections,
   'Logs and metrics': observability,
+  Testing: testing,
 } as const;
 
 export const brokerConfigSchema = z
@@ -273,6 +288,7 @@ export const brokerConfigSchema = z
     ...groups,
     ...connections,
     ...observability,
+    ...testing,
   })
   .refine((config) => config.groupMinSessionTimeoutMs <= config.groupMaxSessionTimeoutMs, {
     path: ['groupMinSessionTimeoutMs'],
