@@ -123,6 +123,16 @@ describe('FolderObjectStore', () => {
     },
   );
 
+  it('makes folders again that somebody removed', async () => {
+    const store = await FolderObjectStore.open({ folder });
+    await store.create('n/a', [Buffer.from('x')]);
+    await rm(join(folder, 'n'), { recursive: true });
+    await expect(store.create('n/b', [Buffer.from('x')])).rejects.toMatchObject({ kind: 'unavailable' });
+    await store.create('n/c', [Buffer.from('x')]);
+    expect((await store.read('n/c')).toString()).toBe('x');
+    await store.close();
+  });
+
   it('syncs the bytes before the name and the folder after it', async () => {
     const { fileSystem, calls } = watched();
     const store = await FolderObjectStore.open({ folder, fileSystem });

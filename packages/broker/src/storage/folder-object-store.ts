@@ -68,7 +68,9 @@ export class FolderObjectStore implements ObjectStore {
         await this.#fileSystem.link(staged, path);
       } catch (error) {
         await this.#discard(staged);
-        throw error;
+        if (!isMissing(error)) throw error;
+        this.#folders.clear(); // somebody removed folders of ours: the next create makes them again
+        throw new StorageError('unavailable', 'a folder of the object store is gone', { cause: error });
       }
       const [synced] = await Promise.allSettled([
         this.#fileSystem.syncFolder(dirname(path)),
@@ -108,13 +110,13 @@ export class FolderObjectStore implements ObjectStore {
   delete(keys: readonly ObjectKey[], signal?: AbortSignal): Promise<void> {
     return this.#translated(async () => {
       const paths = keys.map((key) => this.#pathOf(key));
-      const changed = new Set<string>();
       for (const path of paths) {
         checkSignal(signal);
-        if (await this.#unlinkIfThere(path)) changed.add(dirname(path));
+        await ifThere(this.#fileSystem.unlink(path));
         await this.#openFiles.forget(path);
       }
-      for (const folder of changed) await this.#fileSystem.syncFolder(folder);
+      // Also where nothing was: an earlier delete may have got so far and failed before its removal was on the disk.
+      for (const folder of new Set(paths.map(dirname))) await ifThere(this.#fileSystem.syncFolder(folder));
     });
   }
 
@@ -129,7 +131,8 @@ export class FolderObjectStore implements ObjectStore {
     signal: AbortSignal | undefined,
   ): AsyncGenerator<ObjectInfo, void, undefined> {
     // A folder sorts where its keys do, as if its name ended with the slash.
-    const found = await this.#translated(() => this.#entriesIfThere(join(this.#folder, folderKey)));
+    const found =
+      (await this.#translated(() => ifThere(this.#fileSystem.entries(join(this.#folder, folderKey))))) ?? [];
     const children = found
       .filter(({ name }) => folderKey !== '' || name !== stagingName)
       .map(({ name, isFolder }) => ({ key: `${folderKey}${name}${isFolder ? '/' : ''}`, isFolder }))
@@ -206,38 +209,14 @@ export class FolderObjectStore implements ObjectStore {
     return join(this.#folder, key);
   }
 
-  /** Whether the file was there. */
-  async #unlinkIfThere(path: string): Promise<boolean> {
-    try {
-      await this.#fileSystem.unlink(path);
-      return true;
-    } catch (error) {
-      if (isMissing(error)) return false;
-      throw error;
-    }
-  }
-
   /** Removes what a create made, as far as that is possible; what remains is garbage and no harm. */
   async #discard(path: string): Promise<void> {
     await this.#fileSystem.unlink(path).catch(() => undefined);
   }
 
-  async #entriesIfThere(path: string) {
-    try {
-      return await this.#fileSystem.entries(path);
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
-  }
-
   async #infoIfThere(key: ObjectKey): Promise<ObjectInfo | undefined> {
-    try {
-      return { key, ...(await this.#fileSystem.info(join(this.#folder, key))) };
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+    const info = await ifThere(this.#fileSystem.info(join(this.#folder, key)));
+    return info && { key, ...info };
   }
 
   async #translated<T>(act: () => Promise<T>): Promise<T> {
@@ -252,6 +231,16 @@ export class FolderObjectStore implements ObjectStore {
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 const isMissing = (error: unknown) => ['ENOENT', 'ENOTDIR', 'EISDIR'].includes(codeOf(error) ?? '');
+
+/** Undefined where the path leads to nothing. */
+async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
 
 function checkSignal(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new StorageError('aborted', 'the caller gave up', { cause: signal.reason });
