@@ -23,6 +23,7 @@ import { StoredLogStarts } from './log/stored-log-starts.ts';
 import { TimeIndex } from './log/time-index.ts';
 import { recoverPartitions } from './log/upkeep/recovery.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
+import { startRetention } from './log/upkeep/retention.ts';
 import { LogAppender } from './log/write/log-appender.ts';
 import type { MetadataStore, Revision } from './metadata/metadata-store.ts';
 import { Session } from './metadata/session.ts';
@@ -68,7 +69,7 @@ export class Incarnation {
   readonly #cache: BlockCache;
   readonly #metrics: BrokerMetrics;
   readonly #arena: SlabArena;
-  readonly #stopExpiry: () => void;
+  readonly #stopUpkeep: () => void;
 
   private constructor(parts: {
     readonly brokerId: number;
@@ -80,7 +81,7 @@ export class Incarnation {
     readonly cache: BlockCache;
     readonly metrics: BrokerMetrics;
     readonly arena: SlabArena;
-    readonly stopExpiry: () => void;
+    readonly stopUpkeep: () => void;
   }) {
     this.brokerId = parts.brokerId;
     this.services = parts.services;
@@ -92,7 +93,7 @@ export class Incarnation {
     this.#cache = parts.cache;
     this.#metrics = parts.metrics;
     this.#arena = parts.arena;
-    this.#stopExpiry = parts.stopExpiry;
+    this.#stopUpkeep = parts.stopUpkeep;
   }
 
   /** Resolves when the broker owns its partitions and can serve. Throws MetadataError or StorageError. */
@@ -237,6 +238,15 @@ export class Incarnation {
       logStarts: new StoredLogStarts((...change) => ownership.updateRecord(...change)),
     };
     await Promise.all([ownership.start(), groups.start()]);
+    const stopExpiry = expireProducers(appender, config.producerIdExpirationMs, clock);
+    const stopRetention = startRetention({
+      logs,
+      logStarts: services.logStarts,
+      configOf: (topicId) => image.topicById(topicId)?.config,
+      clock,
+      logger: logger.child({ component: 'retention' }),
+      intervalMs: config.retentionCheckIntervalMs,
+    });
     return new Incarnation({
       brokerId,
       services,
@@ -247,7 +257,10 @@ export class Incarnation {
       cache,
       metrics,
       arena,
-      stopExpiry: expireProducers(appender, config.producerIdExpirationMs, clock),
+      stopUpkeep: () => {
+        stopExpiry();
+        stopRetention();
+      },
     });
   }
 
@@ -271,7 +284,7 @@ export class Incarnation {
 
   /** Lets what was accepted settle, then gives the session up. After a lost session everything without outcome is refused. */
   async close(): Promise<void> {
-    this.#stopExpiry();
+    this.#stopUpkeep();
     this.#ownership.close();
     if (this.#session.endReason === undefined) {
       await this.#appender.settled();

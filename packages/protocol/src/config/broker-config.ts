@@ -74,6 +74,12 @@ const writePath = {
     env: 'KAFSCALE_FLUSH_IN_FLIGHT',
     description: 'Flush objects that may be on their way to the store together.',
   }),
+  retentionCheckIntervalMs: milliseconds({ min: 1 * seconds })
+    .default(5 * minutes)
+    .meta({
+      env: 'KAFSCALE_RETENTION_CHECK_INTERVAL_MS',
+      description: "How often records that have outlived their topic's retention are looked for.",
+    }),
   producerIdExpirationMs: milliseconds({ min: 1 * seconds })
     .default(1 * days)
     .meta({

@@ -1,0 +1,96 @@
+import { parseTopicConfig } from '@kafscale/protocol';
+import { silentLogger } from '@kafscale/runtime';
+import { FakeClock } from '@kafscale/testkit';
+import { PartitionLog, type Extent } from '../partition-log.ts';
+import { PartitionLogs } from '../partition-logs.ts';
+import { retainedFrom, startRetention } from './retention.ts';
+
+const nowMs = 1_700_000_000_000;
+const hour = 3_600_000;
+
+function logOf(extents: readonly { readonly ageMs: number | undefined; readonly length: number }[]): PartitionLog {
+  const placed = extents.map(({ ageMs, length }, index): Extent => ({
+    baseOffset: index * 10,
+    nextOffset: index * 10 + 10,
+    leaderEpoch: 0,
+    objectKey: `object-${index}`,
+    position: 0,
+    length,
+    maxTimestamp: ageMs === undefined ? -1 : nowMs - ageMs,
+    maxTimestampBaseOffset: index * 10,
+  }));
+  return new PartitionLog(
+    { topicId: 'topic', topicName: 'orders', partition: 0, leaderEpoch: 0 },
+    { logStartOffset: 0, nextOffset: extents.length * 10, extents: placed, epochStarts: [] },
+  );
+}
+
+const config = (settings: Readonly<Record<string, string>>) => parseTopicConfig(new Map(Object.entries(settings)));
+const extent = (ageMs: number | undefined, length = 100) => ({ ageMs, length });
+
+describe('retention', () => {
+  it('drops what is older than retention.ms, up to the first extent that is not', () => {
+    const log = logOf([extent(3 * hour), extent(2 * hour), extent(hour / 2), extent(5 * hour)]);
+    expect(retainedFrom(log, config({ 'retention.ms': String(hour) }), nowMs)).toBe(20);
+  });
+
+  it('keeps at least retention.bytes', () => {
+    const log = logOf([extent(0), extent(0), extent(0), extent(0)]);
+    expect(retainedFrom(log, config({ 'retention.bytes': '250' }), nowMs)).toBe(10);
+    expect(retainedFrom(log, config({ 'retention.bytes': '200' }), nowMs)).toBe(20);
+  });
+
+  it('keeps everything when neither limit is set', () => {
+    const log = logOf([extent(1_000_000 * hour)]);
+    expect(retainedFrom(log, config({ 'retention.ms': '-1' }), nowMs)).toBe(0);
+  });
+
+  it('never deletes from a topic that is only compacted', () => {
+    const log = logOf([extent(1_000_000 * hour), extent(0)]);
+    const compacted = config({ 'cleanup.policy': 'compact', 'retention.ms': '1', 'retention.bytes': '1' });
+    expect(retainedFrom(log, compacted, nowMs)).toBe(0);
+  });
+
+  it('deletes from a topic that is compacted and deleted', () => {
+    const log = logOf([extent(2 * hour), extent(0)]);
+    const both = config({ 'cleanup.policy': 'compact,delete', 'retention.ms': String(hour) });
+    expect(retainedFrom(log, both, nowMs)).toBe(10);
+  });
+
+  it('drops records without timestamps together with later ones that expired, and not before', () => {
+    const settings = config({ 'retention.ms': String(hour) });
+    expect(retainedFrom(logOf([extent(undefined), extent(2 * hour), extent(0)]), settings, nowMs)).toBe(20);
+    expect(retainedFrom(logOf([extent(undefined), extent(0)]), settings, nowMs)).toBe(0);
+  });
+
+  it('moves log starts by and by, and goes on after one that failed', async () => {
+    const clock = new FakeClock({ wallMs: nowMs });
+    const logs = new PartitionLogs();
+    const first = logOf([extent(2 * hour), extent(0)]);
+    logs.open(first);
+    const moved: number[] = [];
+    let fails = true;
+    const stop = startRetention({
+      logs,
+      logStarts: {
+        advanceLogStart: (log, offset) => {
+          if (fails) return Promise.reject(new Error('no answer'));
+          log.advanceLogStart(offset);
+          moved.push(offset);
+          return Promise.resolve();
+        },
+      },
+      configOf: () => config({ 'retention.ms': String(hour) }),
+      clock,
+      logger: silentLogger,
+      intervalMs: 1_000,
+    });
+    await clock.advanceAsync(1_000);
+    expect(moved).toEqual([]);
+    fails = false;
+    await clock.advanceAsync(3_000);
+    expect(moved).toEqual([10]);
+    stop();
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
