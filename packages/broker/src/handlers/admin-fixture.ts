@@ -33,7 +33,7 @@ export async function adminFixture(options?: TopicsFixtureOptions & { readonly c
     try {
       const answer = await handler.handle(asked, context, services);
       if (answer === noResponse) throw new Error('no response');
-      response = answer as Response;
+      response = answer;
     } catch (error) {
       if (!(error instanceof KafkaError)) throw error;
       response = handler.fail(error.code, asked, context);

@@ -65,7 +65,7 @@ describe('DescribeTopicPartitions', () => {
       errorCode,
       partitions.map(({ partitionIndex }) => partitionIndex),
     ]);
-    return { topics, next: response.nextCursor as Cursor, response };
+    return { topics, next: response.nextCursor, response };
   };
 
   beforeEach(async () => {

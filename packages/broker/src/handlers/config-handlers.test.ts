@@ -44,7 +44,7 @@ describe('DescribeConfigs', () => {
         isSensitive: false,
         synonyms: version >= 1 ? [{ name: 'log.cleanup.policy', value: 'delete', source: 5 }] : [],
         configType: version >= 3 ? 7 : 0,
-        documentation: version >= 3 ? expect.stringContaining('compact') : '',
+        documentation: version >= 3 ? (expect.stringContaining('compact') as string) : '',
       },
       {
         name: 'retention.ms',
@@ -61,7 +61,7 @@ describe('DescribeConfigs', () => {
               ]
             : [],
         configType: version >= 3 ? 5 : 0,
-        documentation: version >= 3 ? expect.any(String) : '',
+        documentation: version >= 3 ? (expect.any(String) as string) : '',
       },
     ]);
   });

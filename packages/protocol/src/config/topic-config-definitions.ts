@@ -27,6 +27,7 @@ const noTieredStorage = 'All records are in object storage here; there is no oth
 const noLogFiles = 'There are no log files on brokers here.';
 const noReplicas = 'There are no replicas here: the object store keeps every record safe.';
 const compactionLater = 'Compaction by key does not run yet.';
+const retentionLater = 'Retention by age and size does not run yet.';
 const storedAsProduced = 'Batches are kept as their producer compressed them.';
 
 export const topicConfigs = {
@@ -37,8 +38,8 @@ export const topicConfigs = {
     effect: 'acted on',
     documentation:
       'Whether old records go by age and size (`delete`), superseded ones by key (`compact`), or both. ' +
-      'A topic with `compact` takes only records that have a key. Without `delete` nothing goes by age or size. ' +
-      compactionLater,
+      'A topic with `compact` takes only records that have a key, and one without `delete` refuses DeleteRecords. ' +
+      `${retentionLater} ${compactionLater}`,
   }),
   'compression.gzip.level': define({
     kind: intOr(-1, 1, 9),
@@ -224,17 +225,15 @@ export const topicConfigs = {
     kind: long(),
     defaultValue: '-1',
     brokerName: 'log.retention.bytes',
-    effect: 'acted on',
-    documentation:
-      'Bytes of a partition that are kept; older records go, with `cleanup.policy` `delete`. -1 for no limit.',
+    effect: 'stored only',
+    documentation: `Bytes of a partition that are kept; older records go, with \`cleanup.policy\` \`delete\`. -1 for no limit. ${retentionLater}`,
   }),
   'retention.ms': define({
     kind: long({ min: -1n }),
     defaultValue: '604800000',
     brokerName: 'log.retention.ms',
-    effect: 'acted on',
-    documentation:
-      'How long records are kept, milliseconds; older ones go, with `cleanup.policy` `delete`. -1 for ever.',
+    effect: 'stored only',
+    documentation: `How long records are kept, milliseconds; older ones go, with \`cleanup.policy\` \`delete\`. -1 for ever. ${retentionLater}`,
   }),
   'segment.bytes': define({
     kind: int({ min: 1_048_576 }),
