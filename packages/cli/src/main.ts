@@ -1,0 +1,89 @@
+/** The `kafscale` command: parses arguments and starts a command, which is loaded only then. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { readFileSync } from 'node:fs';
+import type { DevOptions } from './commands/dev.ts';
+import { CommandError, print, printError } from './output.ts';
+
+const usageExitCode = 2;
+
+/** Runs the command line; answers the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExitCode;
+    printError(error instanceof CommandError ? error.message : inFull(error));
+    return 1;
+  }
+}
+
+/** A failure nobody foresaw, with all that helps to find it. */
+const inFull = (error: unknown): string =>
+  `Unexpected failure, please report it:\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+
+function createProgram(): Command {
+  const program = new Command('kafscale')
+    .description('A Kafka-protocol streaming platform without disks: records in object storage, stateless brokers.')
+    .version(packageVersion(), '-v, --version')
+    .configureOutput({ writeOut: (text) => print(text.trimEnd()), writeErr: (text) => printError(text.trimEnd()) })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('Run it with --help to see what it takes.')
+    .addHelpText(
+      'after',
+      `
+First steps:
+  $ kafscale demo                 see it work: produces and consumes a few messages, leaves nothing behind
+  $ kafscale dev                  start it on 127.0.0.1:9092 and point any Kafka client there
+  $ kafscale dev --help           what can be chosen
+
+Settings come from KAFSCALE_… variables; docs/reference/configuration.md lists them.`,
+    );
+
+  program
+    .command('dev')
+    .summary('run a whole KafScale in this terminal')
+    .description('Runs a broker with everything embedded, in one process, until Ctrl-C. The data survives restarts.')
+    .option('--port <number>', 'Kafka port on 127.0.0.1, 0 for a free one (default: 9092)', parsePort)
+    .option('--metrics-port <number>', 'port of /metrics, 0 for a free one (default: 9093)', parsePort)
+    .option('--data-dir <folder>', 'where records and metadata are kept (default: .kafscale)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ kafscale dev
+  $ kafscale dev --port 0 --metrics-port 0 --data-dir /tmp/kafscale
+  $ KAFSCALE_LOG_LEVEL=debug kafscale dev
+
+Every setting of the broker can be given as a variable; an option wins over its variable.`,
+    )
+    .action(async (options: DevOptions) => {
+      const { dev } = await import('./commands/dev.ts');
+      await dev(options);
+    });
+
+  program
+    .command('demo')
+    .summary('produce and consume a few messages, then clean up')
+    .description(
+      'Starts a broker on free ports in a temporary folder, creates demo-topic-1, produces 25 messages with an ordinary Kafka client, reads 5 back in a consumer group, and removes everything.',
+    )
+    .action(async () => {
+      const { demo } = await import('./commands/demo.ts');
+      await demo();
+    });
+
+  return program;
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('A port is a number from 0 to 65535.');
+  return port;
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
