@@ -3,7 +3,7 @@
  * that is synced, then linked to its name (a link, unlike a rename, never replaces), then every folder that changed is synced.
  * So no name ever shows part of an object, whenever the machine dies.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { nodeFileSystem, type FileSystem } from './file-system.ts';
 import { checkObjectKey, checkRange, compareKeys } from './object-key.ts';
 import type { ByteRange, ObjectInfo, ObjectKey, ObjectStore } from './object-store.ts';
@@ -11,7 +11,7 @@ import { OpenFiles } from './open-files.ts';
 import { StorageError } from './storage-error.ts';
 
 export interface FolderObjectStoreOptions {
-  /** Absolute; made when it is missing. One process at a time may use it. */
+  /** Made when it is missing. One process at a time may use it. */
   readonly folder: string;
   readonly fileSystem?: FileSystem;
   /** Files kept open for reading. */
@@ -34,7 +34,7 @@ export class FolderObjectStore implements ObjectStore {
   #closed = false;
 
   private constructor(options: Required<FolderObjectStoreOptions>) {
-    this.#folder = options.folder;
+    this.#folder = resolve(options.folder);
     this.#fileSystem = options.fileSystem;
     this.#openFiles = new OpenFiles(options.fileSystem, options.maxOpenFiles);
   }
@@ -47,7 +47,7 @@ export class FolderObjectStore implements ObjectStore {
   }: FolderObjectStoreOptions): Promise<FolderObjectStore> {
     const store = new FolderObjectStore({ folder, fileSystem, maxOpenFiles });
     await store.#translated(async () => {
-      const staging = join(folder, stagingName);
+      const staging = join(store.#folder, stagingName);
       await store.#ensureFolder(staging);
       for (const { name } of await fileSystem.entries(staging)) await fileSystem.unlink(join(staging, name));
     });
