@@ -41,7 +41,11 @@ describe("a broker's settings", () => {
 
   it('name what tools look for', () => {
     const configs = brokerConfigs({ autoCreatePartitions: 3 });
-    expect(valueOf(configs, 'node.id')).toMatchObject({ value: '4', readOnly: true });
+    expect(valueOf(configs, 'node.id')).toMatchObject({
+      value: '4',
+      source: ConfigSource.STATIC_BROKER,
+      readOnly: true,
+    });
     expect(valueOf(configs, 'advertised.listeners')?.value).toBe('PLAINTEXT://broker.example:9099');
     expect(valueOf(configs, 'num.partitions')).toMatchObject({ value: '3', source: ConfigSource.STATIC_BROKER });
     expect(valueOf(configs, 'default.replication.factor')).toMatchObject({ value: '1', source: ConfigSource.DEFAULT });

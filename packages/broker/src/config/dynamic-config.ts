@@ -26,6 +26,8 @@ interface Setting {
   readonly type: ConfigType;
   readonly value: (config: BrokerConfig, identity: BrokerIdentity) => string | null;
   readonly documentation: string;
+  /** Every broker is given its own; there is no default. */
+  readonly given?: true;
 }
 
 const minutes = (ms: number) => String(Math.ceil(ms / 60_000));
@@ -39,6 +41,7 @@ const settings: readonly Setting[] = [
     type: LIST,
     value: (_, { advertisedHost, advertisedPort }) => listener(advertisedHost, advertisedPort),
     documentation: 'Where clients are told to connect.',
+    given: true,
   },
   {
     name: 'auto.create.topics.enable',
@@ -51,6 +54,7 @@ const settings: readonly Setting[] = [
     type: INT,
     value: (_, { brokerId }) => String(brokerId),
     documentation: 'Id of this broker; the same as `node.id`.',
+    given: true,
   },
   {
     name: 'broker.rack',
@@ -130,6 +134,7 @@ const settings: readonly Setting[] = [
     type: INT,
     value: (_, { brokerId }) => String(brokerId),
     documentation: 'Id of this broker, unique in its cluster.',
+    given: true,
   },
   {
     name: 'num.partitions',
@@ -191,10 +196,10 @@ export class BrokerConfigs {
 
   /** Of this broker, in ascending order of names. */
   describe(): DescribedConfig[] {
-    return table.map(({ name, type, value, documentation }) => {
+    return table.map(({ name, type, value, documentation, given }) => {
       const held = value(this.#config, this.#identity);
       const byDefault = value(defaults, this.#identity);
-      const source = held === byDefault ? ConfigSource.DEFAULT : ConfigSource.STATIC_BROKER;
+      const source = given === true || held !== byDefault ? ConfigSource.STATIC_BROKER : ConfigSource.DEFAULT;
       return {
         name,
         value: held,

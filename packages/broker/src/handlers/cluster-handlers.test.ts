@@ -135,6 +135,7 @@ describe('DescribeTopicPartitions', () => {
   it.each([
     { topicName: 'a', partitionIndex: -1 },
     { topicName: '', partitionIndex: 0 },
+    { topicName: 'x', partitionIndex: 0 },
   ])('refuses the cursor %j', async (cursor) => {
     expect((await ask(['a'], 10, cursor)).topics).toEqual([['a', INVALID_REQUEST, []]]);
   });

@@ -34,7 +34,8 @@ export const describeTopicPartitionsHandler = defineHandler({
     return { throttleTimeMs: 0, topics: entries, nextCursor: null };
   },
   handle({ topics: asked, responsePartitionLimit, cursor }, _context, services) {
-    checkCursor(cursor);
+    const names = asked.map(({ name }) => name);
+    checkCursor(cursor, names);
     const leaderships = new Leaderships(services.image);
     const entries: TopicEntry[] = [];
     const answer = (nextCursor: Response['nextCursor']): Response => ({
@@ -43,11 +44,7 @@ export const describeTopicPartitionsHandler = defineHandler({
       nextCursor,
     });
     let left = Math.min(Math.max(responsePartitionLimit, 1), maxPartitions);
-    for (const name of namesFrom(
-      asked.map((topic) => topic.name),
-      cursor,
-      services,
-    )) {
+    for (const name of namesFrom(names, cursor, services)) {
       if (left === 0) return answer({ topicName: name, partitionIndex: 0 });
       const topic = services.topics.find(name);
       if (topic === undefined) {
@@ -64,9 +61,13 @@ export const describeTopicPartitionsHandler = defineHandler({
   },
 });
 
-function checkCursor(cursor: Cursor): void {
+/** A cursor points into what is asked for. Throws INVALID_REQUEST. */
+function checkCursor(cursor: Cursor, asked: readonly string[]): void {
   if (cursor === null) return;
-  if (cursor.topicName === '' || cursor.partitionIndex < 0) throw new KafkaError(ErrorCode.INVALID_REQUEST);
+  const { topicName, partitionIndex } = cursor;
+  if (topicName === '' || partitionIndex < 0 || (asked.length > 0 && !asked.includes(topicName))) {
+    throw new KafkaError(ErrorCode.INVALID_REQUEST);
+  }
 }
 
 function namesFrom(asked: readonly string[], cursor: Cursor, { topics }: Services): string[] {
