@@ -14,13 +14,11 @@ export const offsetDeleteHandler = defineHandler({
   async handle({ groupId, topics }, _context, { groups, image }) {
     const known = topics.flatMap((topic) => knownPartitions(topic, image));
     const errorCodes = await groups.deleteOffsets(groupId, known);
-    const partitionsOf = new Map(known.map(({ name, partitions }) => [name, new Set(partitions)]));
     const answered = topics.map(({ name, partitions }) => ({
       name,
       partitions: partitions.map(({ partitionIndex }) => {
-        const exists = partitionsOf.get(name)?.has(partitionIndex) === true;
-        const errorCode = exists ? errorCodes.get(name) : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
-        return { partitionIndex, errorCode: errorCode ?? ErrorCode.UNKNOWN_SERVER_ERROR };
+        const errorCode = exists(name, partitionIndex, image) ? errorCodes.get(name) : undefined;
+        return { partitionIndex, errorCode: errorCode ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
       }),
     }));
     return { errorCode: ErrorCode.NONE, throttleTimeMs: 0, topics: answered };
@@ -30,8 +28,10 @@ export const offsetDeleteHandler = defineHandler({
 function knownPartitions({ name, partitions }: Topic, image: MetadataImage) {
   const topic = image.topic(name);
   if (topic === undefined) return [];
-  const existing = partitions
-    .map(({ partitionIndex }) => partitionIndex)
-    .filter((index) => index >= 0 && index < topic.partitionCount);
-  return [{ name, topicId: topic.topicId, partitions: existing }];
+  const indexes = partitions.map(({ partitionIndex }) => partitionIndex);
+  return [{ name, topicId: topic.topicId, partitions: indexes.filter((index) => exists(name, index, image)) }];
+}
+
+function exists(name: string, partition: number, image: MetadataImage): boolean {
+  return partition >= 0 && partition < (image.topic(name)?.partitionCount ?? 0);
 }
