@@ -27,7 +27,7 @@ const noTieredStorage = 'All records are in object storage here; there is no oth
 const noLogFiles = 'There are no log files on brokers here.';
 const noReplicas = 'There are no replicas here: the object store keeps every record safe.';
 const compactionLater = 'Compaction by key does not run yet.';
-const retentionLater = 'Retention by age and size does not run yet.';
+const garbageLater = 'What went can no longer be read; its objects stay in the store for now.';
 const storedAsProduced = 'Batches are kept as their producer compressed them.';
 
 export const topicConfigs = {
@@ -39,7 +39,7 @@ export const topicConfigs = {
     documentation:
       'Whether old records go by age and size (`delete`), superseded ones by key (`compact`), or both. ' +
       'A topic with `compact` takes only records that have a key, and one without `delete` refuses DeleteRecords. ' +
-      `${retentionLater} ${compactionLater}`,
+      `Without \`delete\` nothing goes by age or size. ${garbageLater} ${compactionLater}`,
   }),
   'compression.gzip.level': define({
     kind: intOr(-1, 1, 9),
@@ -225,15 +225,15 @@ export const topicConfigs = {
     kind: long(),
     defaultValue: '-1',
     brokerName: 'log.retention.bytes',
-    effect: 'stored only',
-    documentation: `Bytes of a partition that are kept; older records go, with \`cleanup.policy\` \`delete\`. -1 for no limit. ${retentionLater}`,
+    effect: 'acted on',
+    documentation: `Bytes of a partition that are kept; older records go, with \`cleanup.policy\` \`delete\`. -1 for no limit. ${garbageLater}`,
   }),
   'retention.ms': define({
     kind: long({ min: -1n }),
     defaultValue: '604800000',
     brokerName: 'log.retention.ms',
-    effect: 'stored only',
-    documentation: `How long records are kept, milliseconds; older ones go, with \`cleanup.policy\` \`delete\`. -1 for ever. ${retentionLater}`,
+    effect: 'acted on',
+    documentation: `How long records are kept, milliseconds; older ones go, with \`cleanup.policy\` \`delete\`. -1 for ever. ${garbageLater}`,
   }),
   'segment.bytes': define({
     kind: int({ min: 1_048_576 }),
