@@ -52,6 +52,8 @@ export interface CommitterDependencies {
   readonly failpoint: Failpoint;
   /** Rolls back these flushes, oldest first, and everything accepted after them. */
   readonly rollBack: (failed: readonly UploadingFlush[], error: KafkaError) => void;
+  /** The batches of a flush, so many, were just answered. */
+  readonly onAnswered: (batchCount: number) => void;
   readonly observer: FlushObserver;
 }
 
@@ -69,6 +71,11 @@ export class Committer {
   /** -1 before the first. */
   get lastCommittedSequence(): number {
     return this.#lastCommittedSequence;
+  }
+
+  /** Flushes that have no outcome yet. */
+  get unsettledCount(): number {
+    return this.#queue.length;
   }
 
   enqueue(upload: UploadingFlush): void {
@@ -117,10 +124,12 @@ export class Committer {
     this.#queue.shift();
     this.#apply(flush, upload.objectKey);
     const nowMs = clock.monotonicMs();
+    const batchCount = flush.extents.reduce((sum, { batches }) => sum + batches.length, 0);
+    this.#dependencies.onAnswered(batchCount);
     this.#dependencies.observer.onCommitted({
       sizeBytes: flush.body.length,
       recordBytes: flush.footerPosition,
-      batchCount: flush.extents.reduce((sum, { batches }) => sum + batches.length, 0),
+      batchCount,
       partitionCount: flush.extents.length,
       durationMs: nowMs - flush.closedMs,
       commitDurationMs: nowMs - commitStartMs,

@@ -17,6 +17,10 @@ export class FlushBuffer {
     return this.#sizeBytes;
   }
 
+  get batchCount(): number {
+    return this.#batchCount;
+  }
+
   get isEmpty(): boolean {
     return this.#batchCount === 0;
   }

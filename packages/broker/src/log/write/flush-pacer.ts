@@ -1,7 +1,8 @@
 /**
- * Decides when the open flush closes. An idle broker flushes at once, so that a lone producer waits for the store and nothing else.
- * Every such early flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however
- * many producers and partitions it comes from. Under load a flush closes when it is full.
+ * Decides when the open flush closes. An idle broker flushes at once, so that a lone producer waits for the store and nothing else;
+ * producers that were answered together are expected back together and get a millisecond to be one flush again. Every such early
+ * flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however many producers
+ * and partitions it comes from. Under load a flush closes when it is full.
  */
 import type { Clock } from '@kafscale/runtime';
 import type { FlushBuffer } from './flush-buffer.ts';
@@ -18,6 +19,8 @@ export interface FlushPacerSettings {
 }
 
 const burstTokens = 8;
+/** How long those who were answered together have to come back. */
+const companyMs = 1;
 
 /** Close now, look again in so many milliseconds, or wait for the next append or finished upload. */
 export type FlushDecision = 'close' | 'wait' | { readonly afterMs: number };
@@ -28,6 +31,7 @@ export class FlushPacer {
   #tokens = burstTokens;
   #refilledMs: number;
   #openedMs = 0;
+  #expectedBatches = 1;
 
   constructor(settings: FlushPacerSettings, clock: Clock) {
     this.#settings = settings;
@@ -40,23 +44,31 @@ export class FlushPacer {
     this.#openedMs = this.#clock.monotonicMs();
   }
 
-  decide(buffer: FlushBuffer, uploadsInFlight: number): FlushDecision {
+  /** A flush was answered: its producers may each send the next batch now. */
+  answered(batchCount: number): void {
+    this.#expectedBatches = batchCount;
+  }
+
+  /** `unsettled` counts the flushes that are closed and have no outcome yet; those being uploaded are among them. */
+  decide(buffer: FlushBuffer, uploadsInFlight: number, unsettled: number): FlushDecision {
     const { windowMs, maxBytes, maxEntries, maxUploads } = this.#settings;
     if (buffer.isEmpty || uploadsInFlight >= maxUploads) return 'wait';
     if (buffer.sizeBytes >= maxBytes || buffer.entryCount >= maxEntries) return 'close';
     const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#openedMs >= windowMs) return 'close';
-    if (uploadsInFlight === 0 && this.#takeToken(nowMs)) return 'close';
-    return { afterMs: Math.ceil(windowMs - (nowMs - this.#openedMs)) };
+    const ageMs = nowMs - this.#openedMs;
+    if (ageMs >= windowMs) return 'close';
+    if (unsettled > 0 || !this.#hasToken(nowMs)) return { afterMs: Math.ceil(windowMs - ageMs) };
+    if (buffer.batchCount < this.#expectedBatches && ageMs < companyMs)
+      return { afterMs: Math.ceil(companyMs - ageMs) };
+    this.#tokens -= 1;
+    return 'close';
   }
 
-  #takeToken(nowMs: number): boolean {
+  #hasToken(nowMs: number): boolean {
     const { windowMs } = this.#settings;
     const earned = windowMs === 0 ? burstTokens : (nowMs - this.#refilledMs) / windowMs;
     this.#tokens = Math.min(burstTokens, this.#tokens + earned);
     this.#refilledMs = nowMs;
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
-    return true;
+    return this.#tokens >= 1;
   }
 }

@@ -69,6 +69,12 @@ export class Flusher {
     return pending;
   }
 
+  /** The committer answered a flush of so many batches. */
+  answered(batchCount: number): void {
+    this.#pacer.answered(batchCount);
+    this.#queueDecision();
+  }
+
   /** Closes the open flush now, whatever the pacer thinks. */
   flush(): void {
     if (!this.#open.isEmpty) this.#closeOpenFlush();
@@ -121,7 +127,7 @@ export class Flusher {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     if (this.#closed) return;
-    const decision = this.#pacer.decide(this.#open, this.#uploadsInFlight);
+    const decision = this.#pacer.decide(this.#open, this.#uploadsInFlight, this.#dependencies.committer.unsettledCount);
     if (decision === 'close') this.#closeOpenFlush();
     else if (decision !== 'wait') {
       this.#cancelTimer = this.#dependencies.clock.schedule(decision.afterMs, () => this.#decide());

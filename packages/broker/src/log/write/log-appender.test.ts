@@ -151,12 +151,17 @@ describe('LogAppender', () => {
   });
 
   it('leaves everything a new owner needs in the metadata store', async () => {
-    const { append, store, objectStore, log } = await setUp();
+    const { append, store, objectStore, clock, log } = await setUp();
     await append(sequenced(0, 2));
     await append(batch({ maxTimestamp: 5_000 }));
     const { revision } = await store.range({ key: 'x' });
     const record = { owner: '', brokerId: 0, leaderEpoch: 4, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
-    const [result] = await recoverPartitions([{ topicId, partition: 0, record }], revision, { store, objectStore });
+    const [result] = await recoverPartitions([{ topicId, partition: 0, record }], revision, {
+      store,
+      objectStore,
+      clock,
+      callDeadlineMs: 1_000,
+    });
     expect(result).toEqual({
       recovered: {
         logStartOffset: 0,

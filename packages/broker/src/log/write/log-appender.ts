@@ -12,7 +12,7 @@ import { PartitionWriter } from './partition-writer.ts';
 import type { BatchToAppend, SettledListener } from './pending-batch.ts';
 
 export type LogAppenderDependencies = Omit<FlusherDependencies, 'committer'> &
-  Omit<CommitterDependencies, 'rollBack'> & {
+  Omit<CommitterDependencies, 'rollBack' | 'onAnswered'> & {
     readonly logs: PartitionLogs;
     /** Whether what this broker knows may still be told: another one may own its partitions once the session's time is over. */
     readonly isSessionAlive: () => boolean;
@@ -31,6 +31,7 @@ export class LogAppender {
     this.#committer = new Committer({
       ...dependencies,
       rollBack: (failed, error) => this.#flusher.rollBack(failed, error),
+      onAnswered: (batchCount) => this.#flusher.answered(batchCount),
     });
     this.#flusher = new Flusher({ ...dependencies, committer: this.#committer });
   }
