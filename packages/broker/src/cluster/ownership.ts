@@ -4,7 +4,7 @@
  * writes the record again.
  */
 import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
-import { backoffDelayMs, KeyedMutex, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { backoffDelayMs, KeyedMutex, withDeadline, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
@@ -13,6 +13,8 @@ import {
   type Compare,
   type MetadataStore,
   type Operation,
+  type RangeRequest,
+  type RangeResult,
   type Revision,
 } from '../metadata/metadata-store.ts';
 
@@ -37,6 +39,8 @@ export interface OwnershipDependencies {
   readonly logger: Logger;
   readonly incarnation: string;
   readonly brokerId: number;
+  /** How long one read of the store may take; it is tried again. */
+  readonly callDeadlineMs: number;
   /** Opens what was acquired at `revision`; a rejection is logged and tried again. */
   readonly onAcquired: (acquired: readonly AcquiredPartition[], revision: Revision) => Promise<void>;
   /** The topic is gone or going; what was opened of it is closed. */
@@ -119,19 +123,28 @@ export class Ownership {
   }
 
   async #acquireUntilQuiet(): Promise<void> {
-    const { clock, random, logger } = this.#dependencies;
-    for (let attempt = 0; this.#changed && !this.#closing.signal.aborted;) {
+    let attempt = 0;
+    while (this.#changed && !this.#closing.signal.aborted) {
       this.#changed = false;
-      try {
-        await this.#acquireAll();
-        attempt = 0;
-      } catch (error) {
-        if (this.#closing.signal.aborted || (error instanceof MetadataError && error.kind === 'fenced')) return;
-        logger.warn({ err: error }, 'partitions could not be taken over; trying again');
-        this.#changed = true;
+      if (await this.#tryAcquireAll()) attempt = 0;
+      else {
+        const { clock, random } = this.#dependencies;
         await clock.sleep(backoffDelayMs(attempt, retryBackoff, random));
         attempt += 1;
       }
+    }
+  }
+
+  /** False when it is worth another try. */
+  async #tryAcquireAll(): Promise<boolean> {
+    try {
+      await this.#acquireAll();
+      return true;
+    } catch (error) {
+      if (this.#closing.signal.aborted || (error instanceof MetadataError && error.kind === 'fenced')) return true;
+      this.#dependencies.logger.warn({ err: error }, 'partitions could not be taken over; trying again');
+      this.#changed = true;
+      return false;
     }
   }
 
@@ -175,7 +188,7 @@ export class Ownership {
     const end = prefixEnd(prefix);
     const records = new Map<string, { record: metadata.PartitionRecord; modRevision: Revision }>();
     for (let key: string = prefix; ;) {
-      const { items, more } = await this.#dependencies.store.range({ key, end, limit: recordsPerRead });
+      const { items, more } = await this.#read({ key, end, limit: recordsPerRead });
       for (const item of items) {
         records.set(item.key, { record: metadata.PartitionRecord.decode(item.value), modRevision: item.modRevision });
       }
@@ -187,11 +200,16 @@ export class Ownership {
 
   async #livingSessions(): Promise<ReadonlySet<string>> {
     const prefix = metadataPrefixes.sessions;
-    const { items } = await this.#dependencies.store.range({ key: prefix, end: prefixEnd(prefix) });
+    const { items } = await this.#read({ key: prefix, end: prefixEnd(prefix) });
     return new Set(items.map((item) => item.key.slice(prefix.length)));
   }
 
   /** Takes them a transaction at a time, then opens all together: what a log is made of is read once for all. */
+  #read(request: RangeRequest): Promise<RangeResult> {
+    const { store, clock, callDeadlineMs } = this.#dependencies;
+    return withDeadline(clock, callDeadlineMs, (signal) => store.range(request, signal));
+  }
+
   async #acquire(candidates: readonly Candidate[]): Promise<void> {
     const acquired: AcquiredPartition[] = [];
     const revisions: Revision[] = [];

@@ -2,7 +2,8 @@
  * One closed flush: the object's bytes with final offsets in them, and what they mean. The one copy of the write path happens here,
  * from the bytes as they arrived into the object, which then also serves consumers at the tail.
  */
-import { encodeFlushFooter, flushTrailerBytes, metadata } from '@kafscale/protocol';
+import type { metadata } from '@kafscale/protocol';
+import { encodeFlushFooter, flushTrailerBytes } from '@kafscale/protocol';
 import type { Slab, SlabArena } from '@kafscale/runtime';
 import type { PartitionWriter } from './partition-writer.ts';
 import type { PendingBatch } from './pending-batch.ts';

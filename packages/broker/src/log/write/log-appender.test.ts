@@ -128,7 +128,7 @@ describe('LogAppender', () => {
     const { append } = await setUp();
     await append(sequenced(0));
     const outcome = await append(sequenced(5));
-    expect(outcome.committed === false && outcome.error.code).toBe(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    expect(!outcome.committed && outcome.error.code).toBe(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
   });
 
   it('fails everything accepted after a failed flush, and gives its offsets and sequences out again', async () => {
@@ -143,7 +143,7 @@ describe('LogAppender', () => {
     failed.push(append(sequenced(3)));
     await clock.advanceAsync(10_000);
     for (const outcome of await Promise.all(failed)) {
-      expect(outcome.committed === false && outcome.error.code).toBe(ErrorCode.NOT_ENOUGH_REPLICAS);
+      expect(!outcome.committed && outcome.error.code).toBe(ErrorCode.NOT_ENOUGH_REPLICAS);
     }
     objectStore.create = create;
     expect(await append(sequenced(1))).toEqual({ committed: true, baseOffset: 1 });
@@ -182,7 +182,7 @@ describe('LogAppender', () => {
       { committed: true, baseOffset: 1 },
     ]);
     const refused = await append(batch());
-    expect(refused.committed === false && refused.error.code).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER);
+    expect(!refused.committed && refused.error.code).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER);
     expect(log.closed).toBe(true);
   });
 });
