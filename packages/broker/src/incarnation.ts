@@ -177,7 +177,10 @@ export class Incarnation {
         maxPartitionsPerTopic: config.maxPartitionsPerTopic,
         maxPartitions: config.maxPartitions,
       },
-      beforeDelete: ({ topicId }) => closeTopic(topicId),
+      beforeDelete: async ({ topicId }) => {
+        await closeTopic(topicId);
+        ownership.forget(topicId);
+      },
     });
     const ownership = new Ownership({
       store,
@@ -189,8 +192,9 @@ export class Incarnation {
       logger: logger.child({ component: 'ownership' }),
       incarnation,
       brokerId,
+      callDeadlineMs,
       onAcquired: (acquired, revision) =>
-        openPartitions(acquired, revision, { store, objectStore, logs, appender, logger }),
+        openPartitions(acquired, revision, { store, objectStore, clock, logs, appender, logger }),
       onTopicGone: (topicId) => void closeTopic(topicId),
     });
 
@@ -304,6 +308,7 @@ export class Incarnation {
 interface OpenPartitionsDependencies {
   readonly store: MetadataStore;
   readonly objectStore: ObjectStore;
+  readonly clock: Clock;
   readonly logs: PartitionLogs;
   readonly appender: LogAppender;
   readonly logger: Logger;
@@ -313,10 +318,11 @@ interface OpenPartitionsDependencies {
 async function openPartitions(
   acquired: readonly AcquiredPartition[],
   revision: Revision,
-  { store, objectStore, logs, appender, logger }: OpenPartitionsDependencies,
+  { store, objectStore, clock, logs, appender, logger }: OpenPartitionsDependencies,
 ): Promise<void> {
   const known = acquired.filter(({ isNew }) => !isNew);
-  const results = known.length === 0 ? [] : await recoverPartitions(known, revision, { store, objectStore });
+  const results =
+    known.length === 0 ? [] : await recoverPartitions(known, revision, { store, objectStore, clock, callDeadlineMs });
   const nothing = {
     recovered: { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
     committedBatches: [],

@@ -61,6 +61,8 @@ interface Candidate {
 
 const partitionsPerTransaction = 40;
 const recordsPerRead = 1_000;
+/** When a deletion must have succeeded or failed. */
+const lookAgainMs = 5_000;
 const retryBackoff = { baseMs: 100, maxMs: 5_000 };
 
 const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
@@ -95,6 +97,15 @@ export class Ownership {
   }
 
   /**
+   * The topic's logs are closed, because it is being deleted. Should that fail, the topic shows again and its partitions are taken
+   * anew, with the next epoch.
+   */
+  forget(topicId: string): void {
+    this.#owned.delete(topicId);
+    this.#dependencies.clock.schedule(lookAgainMs, () => this.#wake());
+  }
+
+  /**
    * Changes the record of an owned partition, stored when the promise resolves. Changes of one partition are applied one after
    * another. Throws MetadataError `fenced` or `conflict`: then it is no longer ours to change.
    */
@@ -118,6 +129,7 @@ export class Ownership {
   }
 
   #wake(): void {
+    if (this.#closing.signal.aborted) return;
     this.#changed = true;
     this.#running ??= this.#acquireUntilQuiet().finally(() => (this.#running = undefined));
   }
