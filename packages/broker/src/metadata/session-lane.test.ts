@@ -116,6 +116,46 @@ describe('a lane', () => {
     expect(session.endReason?.message).toContain('went back');
   });
 
+  it('finds a commit applied whose late copy was taken after a later one was refused', async () => {
+    const { lane, faults, clock, store, sent, read } = await setUp();
+    faults.push('lost before');
+    const compare = [{ key: 'switch', target: 'createRevision', operator: '>', operand: 0 }] as const;
+    const outcome = kindOf(lane.commit({ compare, operations: [put('a', '1')] }));
+    await clock.advanceAsync(0);
+    const transact = store.transact.bind(store);
+    // The copy that is on its way arrives between the refusal of its successor and what is sent to make the refusal final.
+    store.transact = async (transaction) => {
+      const result = await transact(transaction);
+      store.transact = transact;
+      await store.transact({ compare: [], success: [put('switch', 'on')] });
+      await store.transact(sent[0]!);
+      return result;
+    };
+    await clock.advanceAsync(1_000);
+    expect(await outcome).toBe('applied');
+    expect(await read('a')).toBe('1');
+    await lane.commit({ operations: [put('b', '1')] });
+    expect(await read('b')).toBe('1');
+  });
+
+  it('does not take a late copy of a refused commit for the next one', async () => {
+    const { lane, faults, clock, store, sent, read } = await setUp();
+    faults.push('lost before');
+    const refused = kindOf(lane.commit({ operations: [put('a', '1')] }));
+    await clock.advanceAsync(0);
+    const transact = store.transact.bind(store);
+    store.transact = () => {
+      store.transact = transact;
+      return Promise.reject(new MetadataError('invalid', 'too large'));
+    };
+    await clock.advanceAsync(1_000);
+    expect(await refused).toBe('invalid');
+    expect((await store.transact(sent[0]!)).succeeded).toBe(false);
+    await lane.commit({ operations: [put('b', '1')] });
+    expect(await read('a')).toBeUndefined();
+    expect(await read('b')).toBe('1');
+  });
+
   it('settles what stays open by ending its own session: applied', async () => {
     const { lane, faults, clock, store, session } = await setUp();
     faults.push('lost reply', ...Array.from({ length: 200 }, (): Fault => 'lost before'));

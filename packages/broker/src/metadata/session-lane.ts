@@ -12,6 +12,17 @@ interface QueuedCommit {
   readonly reject: (error: MetadataError) => void;
 }
 
+/** What a lane holds after a transaction. */
+interface Counter {
+  readonly counter: bigint;
+  readonly value: Uint8Array;
+}
+
+type Outcome =
+  | { readonly appliedAt: Revision }
+  /** Not applied so far; with `copiesUnanswered` it may be yet. */
+  | { readonly appliedAt?: undefined; readonly refusal: MetadataError; readonly copiesUnanswered: boolean };
+
 const resubmitDelayMs = 50;
 const maxQueuedCommits = 10_000;
 
@@ -71,41 +82,63 @@ export class SessionLane implements Lane {
   }
 
   async #apply(commit: LaneCommit): Promise<Revision> {
-    const { store, clock, settings } = this.#dependencies;
-    if (this.#session.endReason !== undefined) throw this.#stop('the session is over', this.#session.endReason);
+    const next: Counter = { counter: this.#counter + 1n, value: encodeLane(this.#counter + 1n, this.#floor) };
+    const outcome = await this.#submit(commit, next);
+    if (outcome.appliedAt !== undefined) return outcome.appliedAt;
+    // Refused; but a copy whose answer was lost might still be taken later. The counter moves past it first, to a value of its own:
+    // either that becomes impossible, or it has happened before and shows.
+    if (outcome.copiesUnanswered) {
+      const beyond: Counter = { counter: next.counter + 1n, value: encodeLane(next.counter + 1n, this.#floor) };
+      const appliedAt = await this.#overtake(next, beyond);
+      if (appliedAt !== undefined) return appliedAt;
+    }
+    throw outcome.refusal;
+  }
 
-    const nextValue = encodeLane(this.#counter + 1n, this.#floor);
-    const transaction = this.#transaction(commit, nextValue);
+  /** Resolves with the revision at which `open` was applied after all, or with nothing once it never can be. */
+  async #overtake(open: Counter, beyond: Counter): Promise<Revision | undefined> {
+    const outcome = await this.#submit({ operations: [] }, beyond, open);
+    const appliedAt = outcome.appliedAt ?? (await this.#settle([open, beyond], outcome.refusal));
+    return this.#counter === open.counter ? appliedAt : undefined;
+  }
+
+  /** Tries until it is known what became of it; `open` is another transaction that may apply instead. */
+  async #submit(commit: LaneCommit, next: Counter, open?: Counter): Promise<Outcome> {
+    const { store, clock, settings } = this.#dependencies;
+    // A session that has ended here may live on in the store until it is revoked, so what is open is settled all the same.
+    const endReason = open === undefined ? this.#session.endReason : undefined;
+    if (endReason !== undefined) throw this.#stop('the session is over', endReason);
+
+    const transaction = this.#transaction(commit, next.value);
     const giveUpMs = clock.monotonicMs() + settings.settleDeadlineMs;
-    let outcomeUnknown = false;
+    const possible = open === undefined ? [next] : [next, open];
+    let copiesUnanswered = false;
 
     for (;;) {
       let result: TransactionResult;
       try {
         result = await withDeadline(clock, settings.callDeadlineMs, (signal) => store.transact(transaction, signal));
       } catch (error) {
-        if (error instanceof MetadataError && error.kind === 'invalid') throw error;
+        if (error instanceof MetadataError && error.kind === 'invalid') return { refusal: error, copiesUnanswered };
         if (error instanceof MetadataError && error.kind === 'lease-not-found')
           throw this.#stop('the lease is gone', error);
         // Unknown: the identical transaction goes in again. The counter lets the original and its copies apply at most once.
-        outcomeUnknown = true;
-        if (clock.monotonicMs() >= giveUpMs) return await this.#settle(nextValue, error);
+        copiesUnanswered = true;
+        if (clock.monotonicMs() >= giveUpMs) return { appliedAt: await this.#settle(possible, error) };
         await clock.sleep(resubmitDelayMs);
         continue;
       }
-      if (result.succeeded) return this.#advanced(nextValue, result.revision);
+      if (result.succeeded) return { appliedAt: this.#advanced(next, result.revision) };
 
       const session = result.ranges[0]?.items[0];
       const lane = result.ranges[1]?.items[0];
-      if (equalBytes(lane?.value, nextValue)) return this.#advanced(nextValue, lane!.modRevision);
+      const applied = possible.find(({ value }) => equalBytes(lane?.value, value));
+      if (applied !== undefined) return { appliedAt: this.#advanced(applied, lane!.modRevision) };
       if (!equalBytes(lane?.value, this.#value)) {
         throw this.#stop('the lane is not as this incarnation left it: the metadata store went back');
       }
       if (session?.createRevision !== this.#session.createRevision) throw this.#stop('the session key is gone');
-      // A compare of the caller's own failed. A copy whose answer was lost might still find it true later: the counter moves
-      // first, and only then is the commit known to be dead.
-      if (outcomeUnknown) await this.#apply({ operations: [] });
-      throw new MetadataError('conflict', 'a compared key is not as it was read');
+      return { refusal: new MetadataError('conflict', 'a compared key is not as it was read'), copiesUnanswered };
     }
   }
 
@@ -129,8 +162,8 @@ export class SessionLane implements Lane {
     };
   }
 
-  #advanced(value: Uint8Array, revision: Revision): Revision {
-    this.#counter += 1n;
+  #advanced({ counter, value }: Counter, revision: Revision): Revision {
+    this.#counter = counter;
     this.#value = value;
     return revision;
   }
@@ -139,7 +172,7 @@ export class SessionLane implements Lane {
    * Nothing more can be learnt by trying: the session is ended in the store, after which no copy can apply, and what the lane then
    * holds is the answer.
    */
-  async #settle(nextValue: Uint8Array, cause: unknown): Promise<Revision> {
+  async #settle(possible: readonly Counter[], cause: unknown): Promise<Revision> {
     const { store, clock, settings } = this.#dependencies;
     const reason = this.#stop('the outcome of a transaction could not be learnt in time', cause);
     for (;;) {
@@ -148,8 +181,10 @@ export class SessionLane implements Lane {
         const { items } = await withDeadline(clock, settings.callDeadlineMs, (signal) =>
           store.range({ key: this.#key }, signal),
         );
-        if (equalBytes(items[0]?.value, nextValue)) return this.#advanced(nextValue, items[0]!.modRevision);
-        throw reason;
+        const lane = items[0];
+        const applied = possible.find(({ value }) => equalBytes(lane?.value, value));
+        if (applied === undefined) throw reason;
+        return this.#advanced(applied, lane!.modRevision);
       } catch (error) {
         if (error === reason) throw reason;
         await clock.sleep(resubmitDelayMs * 10);
