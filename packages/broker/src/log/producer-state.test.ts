@@ -1,5 +1,11 @@
 import { ErrorCode } from '@kafscale/protocol';
-import { lastSequence, nextSequence, ProducerState, type CommittedBatch, type SequencedBatch } from './producer-state.ts';
+import {
+  lastSequence,
+  nextSequence,
+  ProducerState,
+  type CommittedBatch,
+  type SequencedBatch,
+} from './producer-state.ts';
 
 const wrapAt = 2 ** 31 - 1;
 
@@ -76,6 +82,15 @@ describe('ProducerState', () => {
     expect(state.check(sequenced(1))).toEqual({ outcome: 'append' });
   });
 
+  it('lets nothing that was sent behind failed batches pass before them, also when none was ever committed', () => {
+    const state = new ProducerState();
+    state.accept(sequenced(0));
+    state.accept(sequenced(1));
+    state.rollBack(() => true);
+    expect(state.check(sequenced(2))).toEqual(outOfOrder);
+    expect(state.check(sequenced(0))).toEqual({ outcome: 'append' });
+  });
+
   it('refuses an older epoch, and wants a newer one to start at 0', () => {
     const state = new ProducerState();
     state.commit(committed(sequenced(4, { epoch: 3 }), 0));
@@ -109,5 +124,15 @@ describe('ProducerState', () => {
     state.expireBefore(1_001);
     expect(state.check(sequenced(40))).toEqual({ outcome: 'append' });
     expect(state.check(other)).toEqual({ outcome: 'pending', batch: other });
+  });
+
+  it('forgets a producer of which everything failed, but not at once', () => {
+    const state = new ProducerState();
+    state.accept(sequenced(0));
+    state.rollBack(() => true);
+    state.expireBefore(1_000);
+    expect(state.size).toBe(1);
+    state.expireBefore(1_001);
+    expect(state.size).toBe(0);
   });
 });

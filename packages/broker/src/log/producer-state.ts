@@ -43,6 +43,8 @@ interface Producer<Pending> {
   committed: CommittedBatch[];
   /** In the order they were accepted; may span several epochs. */
   pending: Pending[];
+  /** What has to come first, in `epoch`, while nothing is committed: a roll back leaves no more than this. */
+  readonly firstSequence: number;
   lastTimestamp: number;
 }
 
@@ -70,8 +72,8 @@ export class ProducerState<Pending extends SequencedBatch> {
     if (pending !== undefined) return { outcome: 'pending', batch: pending };
     const committed = producer.committed.find((other) => isSame(other, batch));
     if (committed !== undefined) return { outcome: 'committed', batch: committed };
-    if (last === undefined || batch.firstSequence === nextSequence(last.lastSequence)) return append;
-    return outOfOrder;
+    const expected = last === undefined ? producer.firstSequence : nextSequence(last.lastSequence);
+    return batch.firstSequence === expected ? append : outOfOrder;
   }
 
   /** Takes note of a batch that `check` let through; it is pending until `commit` or `rollBack`. */
@@ -83,6 +85,7 @@ export class ProducerState<Pending extends SequencedBatch> {
         epoch: batch.producerEpoch,
         committed: [],
         pending: [batch],
+        firstSequence: batch.firstSequence,
         lastTimestamp: 0,
       });
     }
@@ -92,7 +95,8 @@ export class ProducerState<Pending extends SequencedBatch> {
   commit(batch: CommittedBatch): void {
     let producer = this.#producers.get(batch.producerId);
     if (producer === undefined) {
-      producer = { epoch: batch.producerEpoch, committed: [], pending: [], lastTimestamp: 0 };
+      const { producerEpoch: epoch, firstSequence } = batch;
+      producer = { epoch, committed: [], pending: [], firstSequence, lastTimestamp: 0 };
       this.#producers.set(batch.producerId, producer);
     }
     const pendingIndex = producer.pending.findIndex((other) => isSame(other, batch));
@@ -106,19 +110,25 @@ export class ProducerState<Pending extends SequencedBatch> {
     producer.lastTimestamp = Math.max(producer.lastTimestamp, batch.lastTimestamp);
   }
 
-  /** Forgets the pending batches that `failed` names; what is left is as if they had never been sent. */
+  /**
+   * Forgets the pending batches that `failed` names; what is left is as if they had never been sent. A producer of which nothing is
+   * left stays known: batches sent behind the failed ones may still arrive, and accepting those would leave a gap for ever.
+   */
   rollBack(failed: (batch: Pending) => boolean): void {
-    for (const [producerId, producer] of this.#producers) {
-      if (producer.pending.length === 0) continue;
-      producer.pending = producer.pending.filter((batch) => !failed(batch));
-      if (producer.pending.length === 0 && producer.committed.length === 0) this.#producers.delete(producerId);
+    for (const producer of this.#producers.values()) {
+      if (producer.pending.length > 0) producer.pending = producer.pending.filter((batch) => !failed(batch));
     }
   }
 
-  /** Forgets producers without pending batches whose last commit was before `timestamp` (producer.id.expiration.ms). */
+  /**
+   * Forgets producers without pending batches whose last commit was before `timestamp` (producer.id.expiration.ms), and those that
+   * never had one at the second call.
+   */
   expireBefore(timestamp: number): void {
     for (const [producerId, producer] of this.#producers) {
-      if (producer.pending.length === 0 && producer.lastTimestamp < timestamp) this.#producers.delete(producerId);
+      if (producer.pending.length > 0) continue;
+      if (producer.lastTimestamp === 0) producer.lastTimestamp = timestamp;
+      else if (producer.lastTimestamp < timestamp) this.#producers.delete(producerId);
     }
   }
 }
