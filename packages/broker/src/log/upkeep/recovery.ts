@@ -4,6 +4,7 @@
  * overlap and in the order of epochs; a partition where they do not stays closed.
  */
 import { decodeFlushFooter, metadata, metadataPrefixes } from '@kafscale/protocol';
+import { withDeadline, type Clock } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import { prefixEnd, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -29,6 +30,9 @@ export type RecoveryResult =
 export interface RecoveryDependencies {
   readonly store: MetadataStore;
   readonly objectStore: ObjectStore;
+  readonly clock: Clock;
+  /** How long one read may take. */
+  readonly callDeadlineMs: number;
 }
 
 const manifestsPerRead = 500;
@@ -42,13 +46,13 @@ interface Found {
 export async function recoverPartitions(
   partitions: readonly PartitionToRecover[],
   revision: Revision,
-  { store, objectStore }: RecoveryDependencies,
+  dependencies: RecoveryDependencies,
 ): Promise<readonly RecoveryResult[]> {
   const found = new Map<string, Found>();
   for (const { topicId, partition } of partitions) {
     found.set(partitionKey(topicId, partition), { extents: [], committedBatches: [] });
   }
-  for await (const { objectKey, description } of readManifests(store, objectStore, revision)) {
+  for await (const { objectKey, description } of readManifests(revision, dependencies)) {
     collect(objectKey, description, found);
   }
   return partitions.map(({ topicId, partition, record }) => tile(record, found.get(partitionKey(topicId, partition))!));
@@ -56,26 +60,33 @@ export async function recoverPartitions(
 
 const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
 
-async function* readManifests(store: MetadataStore, objectStore: ObjectStore, revision: Revision) {
+async function* readManifests(revision: Revision, dependencies: RecoveryDependencies) {
+  const { store, clock, callDeadlineMs } = dependencies;
   const end = prefixEnd(metadataPrefixes.manifests);
   let key: string = metadataPrefixes.manifests;
   for (;;) {
-    const { items, more } = await store.range({ key, end, revision, limit: manifestsPerRead });
-    for (const item of items) yield await decodeManifest(item.key, item.value, objectStore);
+    const request = { key, end, revision, limit: manifestsPerRead };
+    const { items, more } = await withDeadline(clock, callDeadlineMs, (signal) => store.range(request, signal));
+    for (const item of items) yield await decodeManifest(item.key, item.value, dependencies);
     const last = items.at(-1);
     if (!more || last === undefined) return;
     key = `${last.key}\0`;
   }
 }
 
-async function decodeManifest(key: string, value: Uint8Array, objectStore: ObjectStore) {
+async function decodeManifest(
+  key: string,
+  value: Uint8Array,
+  { objectStore, clock, callDeadlineMs }: RecoveryDependencies,
+) {
   const { objectKey, body } = metadata.FlushManifest.decode(value);
   switch (body?.$case) {
     case 'inline':
       return { objectKey, description: body.value };
     case 'footer': {
       const start = Number(body.value.position);
-      const footer = await objectStore.read(objectKey, { start, end: start + body.value.length });
+      const range = { start, end: start + body.value.length };
+      const footer = await withDeadline(clock, callDeadlineMs, (signal) => objectStore.read(objectKey, range, signal));
       return { objectKey, description: decodeFlushFooter(footer, body.value.crc32c) };
     }
     case undefined:
