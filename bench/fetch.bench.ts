@@ -78,7 +78,7 @@ async function fillTopic(port: number): Promise<string[]> {
     const answers = Array.from({ length: batchesPerFetch }, () => client.request(produce, 9, produceRequest(records)));
     for (const { responses } of await Promise.all(answers)) {
       const errorCode = responses[0]?.partitionResponses[0]?.errorCode;
-      if (errorCode !== 0) throw new Error(`produce failed with ${errorCode}`);
+      if (errorCode !== 0) throw new Error(`produce failed with ${String(errorCode)}`);
     }
   }
   const requests = Array.from({ length: producedFetches - 1 }, (_, index) =>
