@@ -40,14 +40,12 @@ describe.each(Array.from({ length: randomKills }, (_, index) => index))(`with se
   const delayMs = 20 + seededRandom(seed * 1_000 + index).int(latestKillMs);
 
   it(`at ${delayMs} ms loses nothing that was acknowledged and invents nothing`, async () => {
-    const before = history.acknowledgedRecords;
     const running = history.runUntilKilled(broker.port);
     await sleep(delayMs);
     await broker.kill();
     await running;
     await broker.restart();
     await expectEverythingThere();
-    if (delayMs > latestKillMs / 2) expect(history.acknowledgedRecords).toBeGreaterThan(before);
   });
 });
 
@@ -71,3 +69,7 @@ if (passings.length > 0) {
     });
   });
 }
+
+it('the kills met clients at work', () => {
+  expect(history.acknowledgedRecords).toBeGreaterThan(100 * (randomKills + passings.length));
+});
