@@ -138,6 +138,15 @@ describe('a lane', () => {
     expect(await read('b')).toBe('1');
   });
 
+  it('refuses a commit for good, also when a copy of it is delivered again once its compares would hold', async () => {
+    const { lane, store, sent, read } = await setUp();
+    const compare = [{ key: 'switch', target: 'createRevision', operator: '>', operand: 0 }] as const;
+    expect(await kindOf(lane.commit({ compare, operations: [put('a', '1')] }))).toBe('conflict');
+    await store.transact({ compare: [], success: [put('switch', 'on')] });
+    expect((await store.transact(sent[0]!)).succeeded).toBe(false);
+    expect(await read('a')).toBeUndefined();
+  });
+
   it('does not take a late copy of a refused commit for the next one', async () => {
     const { lane, faults, clock, store, sent, read } = await setUp();
     faults.push('lost before');

@@ -85,9 +85,9 @@ export class SessionLane implements Lane {
     const next: Counter = { counter: this.#counter + 1n, value: encodeLane(this.#counter + 1n, this.#floor) };
     const outcome = await this.#submit(commit, next);
     if (outcome.appliedAt !== undefined) return outcome.appliedAt;
-    // Refused; but a copy whose answer was lost might still be taken later. The counter moves past it first, to a value of its own:
-    // either that becomes impossible, or it has happened before and shows.
-    if (outcome.copiesUnanswered) {
+    // Refused; but a copy of it might be delivered later and find the compares true. The counter moves past it first, to a value of
+    // its own: either that becomes impossible, or it has happened before and shows.
+    if (outcome.copiesUnanswered || outcome.refusal.kind === 'conflict') {
       const beyond: Counter = { counter: next.counter + 1n, value: encodeLane(next.counter + 1n, this.#floor) };
       const appliedAt = await this.#overtake(next, beyond);
       if (appliedAt !== undefined) return appliedAt;
