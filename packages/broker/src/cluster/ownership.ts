@@ -216,12 +216,12 @@ export class Ownership {
     return new Set(items.map((item) => item.key.slice(prefix.length)));
   }
 
-  /** Takes them a transaction at a time, then opens all together: what a log is made of is read once for all. */
   #read(request: RangeRequest): Promise<RangeResult> {
     const { store, clock, callDeadlineMs } = this.#dependencies;
     return withDeadline(clock, callDeadlineMs, (signal) => store.range(request, signal));
   }
 
+  /** Takes them a transaction at a time, then opens all together: what a log is made of is read once for all. */
   async #acquire(candidates: readonly Candidate[]): Promise<void> {
     const acquired: AcquiredPartition[] = [];
     const revisions: Revision[] = [];
