@@ -45,6 +45,11 @@ describe('loadConfig', () => {
     expect(loadConfig(schema, { env: { APP_PORT: '1' }, overrides: { port: 2 } }).config.port).toBe(2);
   });
 
+  it('takes defaults of the caller only where the environment says nothing', () => {
+    const defaults = { port: 5, cacheBytes: 6 };
+    expect(loadConfig(schema, { env: { APP_PORT: '1' }, defaults }).config).toEqual({ port: 1, cacheBytes: 6 });
+  });
+
   it('reads a value from the file that NAME_FILE points to, without its last line break', () => {
     const file = join(folder, 'password');
     writeFileSync(file, 'se cret\n');

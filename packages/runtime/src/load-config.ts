@@ -24,6 +24,8 @@ export interface LoadConfigOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Values by field name that win over the environment, for instance from the command line. */
   readonly overrides?: Readonly<Record<string, unknown>>;
+  /** Values by field name for what the environment does not set, instead of the schema's own defaults. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
   /** Set variables that start with it but that no field knows are returned as `unknownNames`. */
   readonly prefix?: string;
 }
@@ -37,7 +39,7 @@ export interface LoadedConfig<Config> {
 /** Throws ConfigError. An empty variable counts as not set. */
 export function loadConfig<Shape extends z.ZodRawShape>(
   schema: z.ZodObject<Shape>,
-  { env = process.env, overrides = {}, prefix }: LoadConfigOptions = {},
+  { env = process.env, overrides = {}, defaults = {}, prefix }: LoadConfigOptions = {},
 ): LoadedConfig<z.output<z.ZodObject<Shape>>> {
   const faults: string[] = [];
   const values: Record<string, unknown> = {};
@@ -54,7 +56,10 @@ export function loadConfig<Shape extends z.ZodRawShape>(
       continue;
     }
     const found = names.find((name) => isSet(env[name]) || isSet(env[`${name}_FILE`]));
-    if (found === undefined) continue;
+    if (found === undefined) {
+      if (defaults[field] !== undefined) values[field] = defaults[field];
+      continue;
+    }
     origins.set(field, found);
     try {
       values[field] = readVariable(found, env);
