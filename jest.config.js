@@ -11,5 +11,7 @@ export default {
   },
   testMatch: ['<rootDir>/packages/*/src/**/*.test.ts', '<rootDir>/tools/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.int\\.test\\.ts$'],
+  // A busy machine is no fault of the code; what may hang is bounded by the runner.
+  testTimeout: 60_000,
   modulePathIgnorePatterns: ['<rootDir>/packages/[^/]+/dist/'],
 };

@@ -44,7 +44,7 @@ export async function runSuite(suite: Suite, folder: string): Promise<SuiteResul
     const code = await new Promise<number | null>((resolve, reject) => {
       const child = spawn(program, [...args, ...reporting], {
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, FORCE_COLOR: '0', NODE_ENV: 'test', ...env },
+        env: { ...process.env, NO_COLOR: '1', NODE_ENV: 'test', ...env },
         detached: true, // a group of its own, so that nothing it started outlives it
       });
       const endAll = (): void => {
