@@ -1,0 +1,16 @@
+/** Writes the reference pages again from the tables they are printed from. Run it with `npm run generate-docs`. */
+import { writeFile } from 'node:fs/promises';
+import { brokerConfigReference, brokerConfigReferencePath } from './broker-config-reference.ts';
+import { metricsReference, metricsReferencePath } from './metrics-reference.ts';
+import { topicConfigReference, topicConfigReferencePath } from './topic-config-reference.ts';
+
+const pages = [
+  [brokerConfigReferencePath, brokerConfigReference()],
+  [metricsReferencePath, metricsReference()],
+  [topicConfigReferencePath, topicConfigReference()],
+] as const;
+
+for (const [path, text] of pages) {
+  await writeFile(new URL(`../${path}`, import.meta.url), text);
+  console.log(path);
+}
