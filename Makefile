@@ -33,7 +33,10 @@ lint: $(INSTALLED) ## Judge the code: types, promises, who may import whom
 format: $(INSTALLED) ## Let Prettier lay out everything
 	npm run --silent format
 
-bench: build ## Measure beside Apache Kafka on this machine; SAVE=1 keeps the table in bench/results
+bench: build ## Measure beside raw limits and beside Apache Kafka; SAVE=1 keeps the last table in bench/results
+	$(TSX) bench/codec.bench.ts
+	$(TSX) bench/fetch.bench.ts
+	$(TSX) bench/raw-limit/run.ts
 	$(TSX) bench/beside-kafka/run.ts
 
 clean: ## Remove what was built; node_modules and the test cache stay
