@@ -3,19 +3,20 @@
  * its writer's letter and a number, so that a line read back says which one it is.
  */
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, readdirSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { preparedFolder } from '@kafscale/testkit';
 
-const sources = [
+const sources: readonly string[] = [
   '/usr/share/dict',
   '/usr/share/common-licenses',
   '/usr/share/perl',
   '/usr/lib/x86_64-linux-gnu/perl-base',
-  '/usr/lib/python3',
-  '/usr/lib/python3.11',
+  ...readdirSync('/usr/lib')
+    .filter((name) => /^python3(\.\d+)?$/.test(name))
+    .map((name) => join('/usr/lib', name)),
   '/usr/include',
   '/usr/share/i18n/locales',
   '/usr/share/mime',

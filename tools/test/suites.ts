@@ -2,6 +2,8 @@
  * The suites behind `make test`, in the order they run: what is cheap and judges the text first, real programs and kills last. A
  * suite says what it needs and how it is counted; how suites are run, timed and added up is run.ts's business.
  */
+import { runProgram } from '@kafscale/testkit';
+
 export interface SuiteCommand {
   readonly program: string;
   readonly args: readonly string[];
@@ -31,7 +33,14 @@ function jest(config: string, ...args: readonly string[]): SuiteCommand {
   };
 }
 
-const e2e = (...paths: readonly string[]): SuiteCommand => jest('jest.e2e.config.js', ...paths);
+let built: Promise<string> | undefined;
+
+/** Scenarios run the built command, also when they are the only suites chosen. What does not compile is for `types` to say. */
+async function e2e(path: string): Promise<SuiteCommand> {
+  built ??= runProgram('npm', ['run', '--silent', 'build']).catch(() => '');
+  await built;
+  return jest('jest.e2e.config.js', path);
+}
 
 export const suites: readonly Suite[] = [
   {
