@@ -185,4 +185,14 @@ describe('LogAppender', () => {
     expect(!refused.committed && refused.error.code).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER);
     expect(log.closed).toBe(true);
   });
+
+  it('lets everybody who gives a partition up wait for its last flush', async () => {
+    const { append, appender, log } = await setUp();
+    const outcome = append(batch());
+    void appender.close(log);
+    let settled = false;
+    void outcome.then(() => (settled = true));
+    await appender.close(log);
+    expect(settled).toBe(true);
+  });
 });

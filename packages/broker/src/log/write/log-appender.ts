@@ -78,9 +78,9 @@ export class LogAppender {
    * (COMMIT.md K2). The log stays readable until then.
    */
   async close(log: PartitionLog): Promise<void> {
-    if (!this.#writers.delete(log)) return;
+    this.#writers.delete(log);
     await this.settled();
-    this.#logs.close(log.topicId, log.partition);
+    if (this.#logs.get(log.topicId, log.partition) === log) this.#logs.close(log.topicId, log.partition);
   }
 
   /** Resolves when every batch accepted so far has its outcome. */
