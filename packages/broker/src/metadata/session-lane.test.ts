@@ -23,7 +23,7 @@ function faulty(store: MemoryMetadataStore, faults: Fault[]) {
   };
   const wrapped: MetadataStore = Object.create(store, { transact: { value: transact } }) as MetadataStore;
   for (const name of ['range', 'grantLease', 'keepAlive', 'revokeLease'] as const) {
-    Object.defineProperty(wrapped, name, { value: store[name].bind(store) });
+    Object.defineProperty(wrapped, name, { get: () => store[name].bind(store) });
   }
   return { wrapped, sent };
 }
@@ -198,6 +198,22 @@ describe('a session', () => {
     store.keepAlive = () => Promise.reject(new MetadataError('unavailable', 'no answer'));
     clock.advance(10_001);
     expect(session.alive).toBe(false);
+  });
+
+  it('does not come back once its time has passed, also when the store still knows it', async () => {
+    const { clock, session, store } = await setUp();
+    const keepAlive = store.keepAlive.bind(store);
+    store.keepAlive = async (lease) => {
+      await keepAlive(lease);
+      throw new MetadataError('unavailable', 'no reply');
+    };
+    await clock.advanceAsync(10_001);
+    expect(session.alive).toBe(false);
+    store.keepAlive = keepAlive;
+    await clock.advanceAsync(5_000);
+    expect(session.alive).toBe(false);
+    expect(session.endReason).toEqual(expect.objectContaining({ kind: 'fenced' }));
+    expect((await store.range({ key: metadataKeys.session('incarnation-1') })).items).toEqual([]);
   });
 
   it('tells its listeners once when the lease has ended', async () => {

@@ -123,6 +123,12 @@ export class Session {
     await withDeadline(clock, settings.callDeadlineMs, (signal) => store.revokeLease(this.leaseId, signal));
   }
 
+  /** Its time passed and may have been acted on, so it does not come back, although the store still knows it. */
+  async #giveUp(): Promise<void> {
+    if (this.#endReason !== undefined) return;
+    await this.revoke(new MetadataError('fenced', 'the session ran out before a keepalive was answered'));
+  }
+
   #scheduleKeepAlive(): void {
     const { clock, settings } = this.#dependencies;
     this.#cancelKeepAlive = clock.schedule(settings.ttlMs / 3, () => void this.#keepAlive());
@@ -135,7 +141,8 @@ export class Session {
       const { ttlMs } = await withDeadline(clock, settings.callDeadlineMs, (signal) =>
         store.keepAlive(this.leaseId, signal),
       );
-      this.#validUntilMs = sentMs + Math.min(ttlMs, settings.ttlMs);
+      if (this.alive) this.#validUntilMs = sentMs + Math.min(ttlMs, settings.ttlMs);
+      else await this.#giveUp();
     } catch (error) {
       if (error instanceof MetadataError && error.kind === 'lease-not-found') {
         this.end(new MetadataError('fenced', 'the session has expired in the metadata store', { cause: error }));
