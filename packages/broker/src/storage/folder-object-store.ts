@@ -31,6 +31,8 @@ export class FolderObjectStore implements ObjectStore {
   /** Folders whose entry in their parent is on the disk, or on its way there. */
   readonly #folders = new Map<string, Promise<void>>();
   #staged = 0;
+  /** Staging names of objects that were created, on their way out. */
+  readonly #discarding = new Set<Promise<void>>();
   #closed = false;
 
   private constructor(options: Required<FolderObjectStoreOptions>) {
@@ -72,14 +74,15 @@ export class FolderObjectStore implements ObjectStore {
         this.#folders.clear(); // somebody removed folders of ours: the next create makes them again
         throw new StorageError('unavailable', 'a folder of the object store is gone', { cause: error });
       }
-      const [synced] = await Promise.allSettled([
-        this.#fileSystem.syncFolder(dirname(path)),
-        this.#discard(staged), // its folder need not be synced: what comes back is removed at open
-      ]);
-      if (synced.status === 'fulfilled') return;
-      await this.#discard(path);
-      await this.#openFiles.forget(path);
-      throw synced.reason;
+      try {
+        await this.#fileSystem.syncFolder(dirname(path));
+      } catch (error) {
+        await this.#discard(staged);
+        await this.#discard(path);
+        await this.#openFiles.forget(path);
+        throw error;
+      }
+      this.#discardLater(staged);
     });
   }
 
@@ -122,6 +125,7 @@ export class FolderObjectStore implements ObjectStore {
 
   async close(): Promise<void> {
     this.#closed = true;
+    await Promise.all(this.#discarding);
     await this.#openFiles.close();
   }
 
@@ -212,6 +216,12 @@ export class FolderObjectStore implements ObjectStore {
   /** Removes what a create made, as far as that is possible; what remains is garbage and no harm. */
   async #discard(path: string): Promise<void> {
     await this.#fileSystem.unlink(path).catch(() => undefined);
+  }
+
+  /** Nobody waits for it, and its folder need not be synced: what comes back is removed at open. */
+  #discardLater(staged: string): void {
+    const discarded = this.#discard(staged).then(() => void this.#discarding.delete(discarded));
+    this.#discarding.add(discarded);
   }
 
   async #infoIfThere(key: ObjectKey): Promise<ObjectInfo | undefined> {
