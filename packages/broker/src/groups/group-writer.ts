@@ -88,8 +88,9 @@ export class GroupWriter {
       if (own === undefined) byJournal.set(journal, [...changes]);
       else own.push(...changes);
     }
-    const deltas = [...byJournal].map(([journal, changes]) => journal.delta(changes));
+    let deltas: ReturnType<ShardJournal['delta']>[];
     try {
+      deltas = [...byJournal].map(([journal, changes]) => journal.delta(changes));
       await this.#lane.commit({ operations: deltas.map(({ operation }) => operation) });
     } catch (error) {
       return error;

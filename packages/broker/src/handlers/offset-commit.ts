@@ -60,10 +60,14 @@ function committedOffset({ retentionTimeMs }: Request, partition: Partition, now
     offset: partition.committedOffset,
     leaderEpoch: partition.committedLeaderEpoch,
     metadata: partition.committedMetadata ?? '',
-    commitMs: partition.commitTimestamp >= 0n ? Number(partition.commitTimestamp) : nowMs,
-    expireMs: retentionTimeMs >= 0n ? nowMs + Number(retentionTimeMs) : undefined,
+    commitMs: partition.commitTimestamp >= 0n ? storableMs(partition.commitTimestamp) : nowMs,
+    expireMs: retentionTimeMs >= 0n ? storableMs(BigInt(nowMs) + retentionTimeMs) : undefined,
   };
 }
+
+/** A client may name any time; no clock here reaches the largest that is kept. */
+const storableMs = (ms: bigint): number =>
+  ms > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(ms);
 
 function answer(
   { topics }: Request,
