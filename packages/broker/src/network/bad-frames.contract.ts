@@ -3,7 +3,7 @@
  * behind it. RELIABILITY's catalogue of bad input is the source; the bodies are bad on the wire, not in meaning.
  */
 import { apiVersions, ErrorCode, findCoordinator, heartbeat, produce, saslHandshake } from '@kafscale/protocol';
-import { seededRandom } from '@kafscale/runtime';
+import { seededRandom, systemClock } from '@kafscale/runtime';
 import { eventually, RawClient } from '@kafscale/testkit';
 
 /** What the listener under test was started with. */
@@ -186,7 +186,7 @@ export function describeBadFrames(start: () => Promise<BadFramesTarget>): void {
       while (!slow.every((client) => client.isClosed)) {
         for (const client of slow) if (!client.isClosed) client.write(Buffer.from([0]));
         await askHonestly();
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await systemClock.sleep(20);
       }
     });
 
