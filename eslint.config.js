@@ -44,7 +44,16 @@ const style = [
 
 export default tseslint.config(
   {
-    ignores: ['**/dist/', '**/generated/', '**/node_modules/', '.nx/', 'coverage/', '**/*.d.ts', 'packages/*/bin/'],
+    ignores: [
+      '**/dist/',
+      '**/generated/',
+      '**/node_modules/',
+      '.nx/',
+      'coverage/',
+      '**/.planted/',
+      '**/*.d.ts',
+      'packages/*/bin/',
+    ],
   },
   {
     files: typescript,

@@ -4,6 +4,7 @@ export const eventNames = [
   'crash around a store call',
   'crash at a failpoint',
   'pause',
+  'pause around a store call',
   'zombie resumed after its partitions were taken',
   'takeover',
   'hand-over',

@@ -179,9 +179,12 @@ export class Ledger {
     }
   }
 
-  /** A broker that may serve ends its log at `highWatermark`. */
-  endShown(partition: number, highWatermark: number): void {
-    const { acknowledgedEnd } = this.#books(partition);
+  /** A broker that counts on its session ends its log at `highWatermark`. */
+  served(incarnation: string, partition: number, highWatermark: number): void {
+    const { acknowledgedEnd, record } = this.#books(partition);
+    if (record?.owner !== incarnation) {
+      this.#dependencies.report('session overestimated', `${incarnation} serves partition ${partition}`);
+    }
     if (highWatermark < acknowledgedEnd) {
       this.#dependencies.report(
         'stale read',

@@ -29,7 +29,10 @@ const otherFates: readonly Fate[] = ['lost before', 'hangs', 'lost after'];
 
 /** After this nothing sent before reaches a store any more. */
 export const latestDeliveryMs = 9_000;
-const crashesPerFault = 40;
+const crashPerFaults = 40;
+const pausePerFaults = 20;
+const pausePerKeepAlives = 80;
+export const longestPauseMs = 9_000;
 
 export interface Weather {
   readonly clock: Clock;
@@ -39,6 +42,8 @@ export interface Weather {
   faultRate: number;
   /** Until then no object is taken. */
   objectOutageUntilMs: number;
+  /** Told of each process that stops or is stopped. */
+  onAbsence: () => void;
   /** Told of each transaction that reached the store outside its call. */
   onLateDelivery: (transaction: Transaction, result: TransactionResult) => void;
 }
@@ -74,11 +79,13 @@ export class Line {
   /** Nothing of the process goes out or comes in any more. */
   crash(): void {
     this.#crashed = true;
+    this.#weather.onAbsence();
   }
 
   /** As a process that is stopped and resumed: what it sent arrives, what comes in waits. */
   pause(durationMs: number): void {
     this.#pausedUntilMs = this.#weather.clock.monotonicMs() + durationMs;
+    this.#weather.onAbsence();
   }
 
   cutOff(durationMs: number): void {
@@ -132,7 +139,14 @@ export class Line {
           },
         }),
       grantLease: (ttlMs, signal) => this.#read(() => store.grantLease(ttlMs), signal, metadataLost),
-      keepAlive: (lease, signal) => this.#read(() => store.keepAlive(lease), signal, metadataLost),
+      keepAlive: (lease, signal) => {
+        const { random, events, faultRate } = this.#weather;
+        if (faultRate > 0 && random.int(pausePerKeepAlives) === 0) {
+          events.count('pause around a store call');
+          this.pause(random.int(longestPauseMs));
+        }
+        return this.#read(() => store.keepAlive(lease), signal, metadataLost);
+      },
       revokeLease: (lease, signal) => {
         const revoke = async () => {
           await store.revokeLease(lease);
@@ -172,8 +186,11 @@ export class Line {
     if (this.#crashed) return await never();
     let fate: Fate = 'answered';
     if (random.float() < call.faultRate) {
-      fate = call.fates[random.int(call.fates.length)]!;
-      if (random.int(crashesPerFault) === 0) {
+      if (random.int(pausePerFaults) === 0) {
+        events.count('pause around a store call');
+        this.pause(random.int(longestPauseMs));
+      } else fate = call.fates[random.int(call.fates.length)]!;
+      if (random.int(crashPerFaults) === 0) {
         events.count('crash around a store call');
         this.crash();
         if (random.int(2) === 0) return await never();

@@ -1,10 +1,10 @@
 /** One broker process, from its start to its crash: the write path put together as production does, on unreliable stores. */
 import { ErrorCode, KafkaError, metadataPrefixes } from '@kafscale/protocol';
-import { silentLogger, SlabArena, SlabPool, type Random } from '@kafscale/runtime';
+import { silentLogger, SlabArena, SlabPool, type Random, type Slab, type SlabPiece } from '@kafscale/runtime';
 import { Ownership, type AcquiredPartition } from '../cluster/ownership.ts';
-import { PartitionLog } from '../log/partition-log.ts';
+import { PartitionLog, type Extent, type PartitionIdentity, type RecoveredPartition } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
-import { HotTail } from '../log/read/hot-tail.ts';
+import { HotTail, type HeldBytes } from '../log/read/hot-tail.ts';
 import { StoredLogStarts } from '../log/stored-log-starts.ts';
 import { recoverPartitions } from '../log/upkeep/recovery.ts';
 import { LogAppender } from '../log/write/log-appender.ts';
@@ -25,7 +25,7 @@ export const sessionSettings = { ttlMs: 3_000, callDeadlineMs: 500, settleDeadli
 export const switchKey = 'switch';
 
 const slabBytes = 2_048;
-const crashAtFailpointIn = 400;
+const crashAtFailpointIn = 150;
 
 export interface ProcessDependencies {
   readonly line: Line;
@@ -85,13 +85,13 @@ export class SimulatedProcess {
     this.incarnation = incarnation;
     this.session = session;
     this.#dependencies = dependencies;
-    this.hotTail = new HotTail([0, 600, 4_000][random.int(3)]!);
+    this.hotTail = new GuardedTail([0, 600, 4_000][random.int(3)]!, (work) => this.#guard(work));
     const objectStore = this.#noteUploads(line.objectStore(dependencies.objectStore));
     this.#appender = new LogAppender({
       clock: line.clock,
       random,
       objectStore,
-      arena: new SlabArena(new SlabPool({ slabBytes, maxIdleSlabs: 4 })),
+      arena: new GuardedArena((work) => this.#guard(work)),
       logs: this.logs,
       lane: session.lane('data'),
       isSessionAlive: () => session.alive,
@@ -216,6 +216,9 @@ export class SimulatedProcess {
         return { ...record, owner: heir.incarnation, brokerId: heir.brokerId, leaderEpoch: record.leaderEpoch + 1 };
       })
       .catch(() => undefined);
+    // A DeleteRecords that found the log before.
+    await this.line.clock.sleep(this.#dependencies.random.int(200));
+    await this.#logStarts.advanceLogStart(log, log.highWatermark).catch(() => undefined);
   }
 
   /** Stops as a process that was asked to. */
@@ -254,7 +257,8 @@ export class SimulatedProcess {
       ledger.recovered(partition, record, recovered.logStartOffset, recovered.nextOffset);
       this.logs.close(topicId, partition);
       const identity = { topicId, topicName, partition, leaderEpoch: record.leaderEpoch };
-      this.#guard(() => this.#appender.open(new PartitionLog(identity, recovered), committedBatches));
+      const log = new GuardedLog(identity, recovered, (work) => this.#guard(work));
+      this.#appender.open(log, committedBatches);
     }
   }
 
@@ -323,12 +327,63 @@ export class SimulatedProcess {
     if (inThreePlaces) events.count('rollback of one producer in three places');
   }
 
-  /** The write path promises to answer, not to throw. */
+  /** A broken invariant ends a process; the write path promises that none ever breaks. */
   #guard(work: () => void): void {
     try {
       work();
     } catch (error) {
       this.#dependencies.report('crashed by itself', String(error));
+      this.line.crash();
     }
+  }
+}
+
+/** Memory whose misuse is reported. */
+class GuardedArena extends SlabArena {
+  readonly #guard: (work: () => void) => void;
+
+  constructor(guard: (work: () => void) => void) {
+    super(new SlabPool({ slabBytes, maxIdleSlabs: 4 }));
+    this.#guard = guard;
+  }
+
+  override allocate(length: number): SlabPiece {
+    let piece: SlabPiece | undefined;
+    this.#guard(() => (piece = super.allocate(length)));
+    return piece ?? new SlabArena(new SlabPool({ slabBytes, maxIdleSlabs: 1 })).allocate(length);
+  }
+}
+
+/** A tail whose misuse of memory is reported. */
+class GuardedTail extends HotTail {
+  readonly #guard: (work: () => void) => void;
+
+  constructor(maxBytes: number, guard: (work: () => void) => void) {
+    super(maxBytes);
+    this.#guard = guard;
+  }
+
+  override add(objectKey: string, bytes: Buffer, slab: Slab): void {
+    this.#guard(() => super.add(objectKey, bytes, slab));
+  }
+
+  override hold(objectKey: string): HeldBytes | undefined {
+    let held: HeldBytes | undefined;
+    this.#guard(() => (held = super.hold(objectKey)));
+    return held;
+  }
+}
+
+/** A log whose writer's mistakes are reported. */
+class GuardedLog extends PartitionLog {
+  readonly #guard: (work: () => void) => void;
+
+  constructor(identity: PartitionIdentity, recovered: RecoveredPartition, guard: (work: () => void) => void) {
+    super(identity, recovered);
+    this.#guard = guard;
+  }
+
+  override append(extent: Extent): void {
+    this.#guard(() => super.append(extent));
   }
 }

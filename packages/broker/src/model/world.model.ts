@@ -13,7 +13,7 @@ import { MemoryObjectStore } from '../storage/memory-object-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { EventCounts } from './event-counts.model.ts';
 import { Ledger, shelfPrefix } from './ledger.model.ts';
-import { latestDeliveryMs, Line, type Weather } from './line.model.ts';
+import { latestDeliveryMs, Line, longestPauseMs, type Weather } from './line.model.ts';
 import { SimulatedProcess, sessionSettings, switchKey } from './process.model.ts';
 import { SimulatedProducer, type Connection, type Request } from './producer.model.ts';
 import type { Violation } from './violation.model.ts';
@@ -70,6 +70,7 @@ class World implements ScheduleResult {
       events: this.events,
       faultRate: 0,
       objectOutageUntilMs: 0,
+      onAbsence: () => this.#lookForHeir(),
       onLateDelivery: (transaction) => {
         this.events.count('late delivery of a transaction');
         if (this.#ledger.wasFolded(transaction, this.#manifestKeys)) this.events.count('late delivery after a fold');
@@ -134,17 +135,17 @@ class World implements ScheduleResult {
     const process = this.#anyProcess();
     if (random.int(4) === 0) process?.changed();
     const dice = random.int(100);
-    if (dice < 50) this.#produceSome(producer);
-    else if (dice < 68) producer.reconnect(this.#connect(producer));
-    else if (dice < 73) void this.#fold();
-    else if (dice < 76) this.#pause(process);
-    else if (dice < 79) this.#crash(process);
-    else if (dice < 84) this.#start();
-    else if (dice < 87) process?.line.cutOff(random.int(sessionSettings.ttlMs));
-    else if (dice < 90) this.#objectOutage();
-    else if (dice < 92) this.#handOver(process);
-    else if (dice < 93) void process?.drain();
-    else if (dice < 95) void process?.writeRegister();
+    if (dice < 45) this.#produceSome(producer);
+    else if (dice < 62) producer.reconnect(this.#connect(producer));
+    else if (dice < 66) void this.#fold();
+    else if (dice < 69) this.#pause(process);
+    else if (dice < 72) this.#crash(process);
+    else if (dice < 77) this.#start();
+    else if (dice < 80) process?.line.cutOff(random.int(sessionSettings.ttlMs));
+    else if (dice < 86) this.#objectOutage();
+    else if (dice < 88) this.#handOver(process);
+    else if (dice < 89) void process?.drain();
+    else if (dice < 93) void process?.writeRegister();
     else if (dice < 97) this.#switch();
     else if (dice < 98) void this.#compact();
     else this.#deleteRecords(process);
@@ -216,12 +217,20 @@ class World implements ScheduleResult {
       process.line.crash();
       this.events.count('crash');
     });
-    this.#clock.schedule(this.#random.int(2 * sessionSettings.ttlMs), () => this.#anyProcess()?.changed());
+  }
+
+  /** Often somebody learns that a session ended, soon after it did. */
+  #lookForHeir(): void {
+    if (this.#weather.faultRate === 0 || this.#random.int(3) === 0) return;
+    if (this.#random.int(2) === 0) this.#start();
+    this.#clock.schedule(sessionSettings.ttlMs + this.#random.int(200), () => {
+      for (const process of this.#running) process.changed();
+    });
   }
 
   #pause(process: SimulatedProcess | undefined): void {
     if (process === undefined || process.line.pausedForMs > 0) return;
-    const durationMs = this.#random.int(3 * sessionSettings.ttlMs);
+    const durationMs = this.#random.int(longestPauseMs);
     process.line.pause(durationMs);
     this.events.count('pause');
     const owned = [...process.logs.all()];
@@ -289,7 +298,7 @@ class World implements ScheduleResult {
       if (!process.line.running) continue;
       for (const log of process.logs.all()) {
         await this.#readLog(log, process, whole ? 0 : (this.#checked.get(log) ?? 0));
-        if (process.session.alive) this.#ledger.endShown(log.partition, log.highWatermark);
+        if (process.session.alive) this.#ledger.served(process.incarnation, log.partition, log.highWatermark);
       }
     }
   }
