@@ -55,8 +55,8 @@ export class SimulatedProducer {
 
   /** Makes one more batch if the window has room, and sends it if there is a connection. */
   produce(recordCount: number): void {
-    const { idempotent } = this.settings;
-    if (idempotent && this.unacknowledged >= maxInFlight) return;
+    const oldest = this.#batches.findIndex(({ acknowledged }) => !acknowledged);
+    if (this.settings.idempotent && oldest >= 0 && this.#batches.length - oldest >= maxInFlight) return;
     const batch: SentBatch = {
       index: this.#batches.length,
       recordCount,
