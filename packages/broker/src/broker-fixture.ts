@@ -9,7 +9,7 @@ import {
   fetch,
   metadataApi,
   produce,
-  RecordBatchView,
+  type RecordBatchView,
   splitBatches,
   zeroUuid,
   type BatchInput,
