@@ -34,6 +34,7 @@ export class FrameMemory {
   readonly #large: SlabPool;
   readonly #maxReadingLargeSlabs: number;
   #readingLargeSlabs = 0;
+  #ownBytes = 0;
   /** Large slabs with room that nobody reads into; one reference each is ours. */
   readonly #reusable: ReadingSlab[] = [];
 
@@ -44,7 +45,7 @@ export class FrameMemory {
 
   /** Bytes of all slabs that somebody holds. */
   get bytesInUse(): number {
-    return this.#small.bytesInUse + this.#large.bytesInUse;
+    return this.#small.bytesInUse + this.#large.bytesInUse + this.#ownBytes;
   }
 
   get largeSlabBytes(): number {
@@ -66,7 +67,9 @@ export class FrameMemory {
 
   /** A slab of exactly `bytes` that is not kept afterwards. */
   acquireOwn(bytes: number): ReadingSlab {
-    return { slab: new Slab(Buffer.allocUnsafeSlow(bytes), () => undefined), position: 0, large: false };
+    this.#ownBytes += bytes;
+    const slab = new Slab(Buffer.allocUnsafeSlow(bytes), () => (this.#ownBytes -= bytes));
+    return { slab, position: 0, large: false };
   }
 
   /** The reader is done with it; frames in it hold references of their own. */
