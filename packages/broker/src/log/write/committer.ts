@@ -52,8 +52,8 @@ export interface CommitterDependencies {
   readonly failpoint: Failpoint;
   /** Rolls back these flushes, oldest first, and everything accepted after them. */
   readonly rollBack: (failed: readonly UploadingFlush[], error: KafkaError) => void;
-  /** The batches of a flush, so many, were just answered. */
-  readonly onAnswered: (batchCount: number) => void;
+  /** The batches of a flush, so many, were just answered, so long after its close. */
+  readonly onAnswered: (batchCount: number, durationMs: number) => void;
   readonly observer: FlushObserver;
 }
 
@@ -125,7 +125,7 @@ export class Committer {
     this.#apply(flush, upload.objectKey);
     const nowMs = clock.monotonicMs();
     const batchCount = flush.extents.reduce((sum, { batches }) => sum + batches.length, 0);
-    this.#dependencies.onAnswered(batchCount);
+    this.#dependencies.onAnswered(batchCount, nowMs - flush.closedMs);
     this.#dependencies.observer.onCommitted({
       sizeBytes: flush.body.length,
       recordBytes: flush.footerPosition,

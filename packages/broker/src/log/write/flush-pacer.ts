@@ -1,8 +1,9 @@
 /**
  * Decides when the open flush closes. An idle broker flushes at once, so that a lone producer waits for the store and nothing else;
- * producers that were answered together are expected back together and get a millisecond to be one flush again. Every such early
+ * producers that were just answered get a millisecond to come back and share the flush of those who wait already. Every such early
  * flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however many producers
- * and partitions it comes from. Under load a flush closes when it is full.
+ * and partitions it comes from. Behind a flush under way the next one waits for the window, or as long as the last one took: a
+ * store that takes longer than the window is not given more, smaller flushes for it. Under load a flush closes when it is full.
  */
 import type { Clock } from '@kafscale/runtime';
 import type { FlushBuffer } from './flush-buffer.ts';
@@ -21,6 +22,8 @@ export interface FlushPacerSettings {
 const burstTokens = 8;
 /** How long those who were answered together have to come back. */
 const companyMs = 1;
+/** A store slower than this is better used by several flushes at once. */
+const maxPatienceMs = 50;
 
 /** Close now, look again in so many milliseconds, or wait for the next append or finished upload. */
 export type FlushDecision = 'close' | 'wait' | { readonly afterMs: number };
@@ -31,12 +34,16 @@ export class FlushPacer {
   #tokens = burstTokens;
   #refilledMs: number;
   #openedMs = 0;
+  #answeredMs = Number.NEGATIVE_INFINITY;
   #expectedBatches = 1;
+  /** How long the open flush waits for one that is under way. */
+  #patienceMs: number;
 
   constructor(settings: FlushPacerSettings, clock: Clock) {
     this.#settings = settings;
     this.#clock = clock;
     this.#refilledMs = clock.monotonicMs();
+    this.#patienceMs = settings.windowMs;
   }
 
   /** The open flush got its first batch. */
@@ -44,9 +51,12 @@ export class FlushPacer {
     this.#openedMs = this.#clock.monotonicMs();
   }
 
-  /** A flush was answered: its producers may each send the next batch now. */
-  answered(batchCount: number): void {
-    this.#expectedBatches = batchCount;
+  /** A flush was answered: its producers may each send the next batch now, beside the batches that are waiting. */
+  answered(batchCount: number, waitingBatches: number, durationMs: number): void {
+    const { windowMs } = this.#settings;
+    this.#answeredMs = this.#clock.monotonicMs();
+    this.#expectedBatches = batchCount + waitingBatches;
+    this.#patienceMs = windowMs === 0 ? 0 : Math.max(windowMs, Math.min(durationMs, maxPatienceMs));
   }
 
   /** `unsettled` counts the flushes that are closed and have no outcome yet; those being uploaded are among them. */
@@ -56,10 +66,12 @@ export class FlushPacer {
     if (buffer.sizeBytes >= maxBytes || buffer.entryCount >= maxEntries) return 'close';
     const nowMs = this.#clock.monotonicMs();
     const ageMs = nowMs - this.#openedMs;
+    if (unsettled > 0) return ageMs >= this.#patienceMs ? 'close' : { afterMs: Math.ceil(this.#patienceMs - ageMs) };
+    const aloneMs = nowMs - Math.max(this.#openedMs, this.#answeredMs);
+    if (windowMs > 0 && buffer.batchCount < this.#expectedBatches && aloneMs < companyMs)
+      return { afterMs: Math.ceil(companyMs - aloneMs) };
     if (ageMs >= windowMs) return 'close';
-    if (unsettled > 0 || !this.#hasToken(nowMs)) return { afterMs: Math.ceil(windowMs - ageMs) };
-    if (buffer.batchCount < this.#expectedBatches && ageMs < companyMs)
-      return { afterMs: Math.ceil(companyMs - ageMs) };
+    if (!this.#hasToken(nowMs)) return { afterMs: Math.ceil(windowMs - ageMs) };
     this.#tokens -= 1;
     return 'close';
   }

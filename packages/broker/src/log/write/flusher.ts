@@ -69,9 +69,9 @@ export class Flusher {
     return pending;
   }
 
-  /** The committer answered a flush of so many batches. */
-  answered(batchCount: number): void {
-    this.#pacer.answered(batchCount);
+  /** The committer answered a flush of so many batches, so long after its close. */
+  answered(batchCount: number, durationMs: number): void {
+    this.#pacer.answered(batchCount, this.#open.batchCount, durationMs);
     this.#queueDecision();
   }
 

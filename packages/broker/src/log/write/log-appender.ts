@@ -31,7 +31,7 @@ export class LogAppender {
     this.#committer = new Committer({
       ...dependencies,
       rollBack: (failed, error) => this.#flusher.rollBack(failed, error),
-      onAnswered: (batchCount) => this.#flusher.answered(batchCount),
+      onAnswered: (batchCount, durationMs) => this.#flusher.answered(batchCount, durationMs),
     });
     this.#flusher = new Flusher({ ...dependencies, committer: this.#committer });
   }
