@@ -61,7 +61,8 @@ export function alterResources<Config extends AlteredConfig>(
         return alterTopic(resourceName, (current) => change(configs, current), validateOnly, services);
       case ConfigResourceType.BROKER:
         checkBrokerName(resourceName, services.brokerConfigs, { emptyAllowed: true });
-        return services.brokerConfigs.refuseChange(names);
+        // Taking back a change that there cannot be changes nothing, as in Kafka; kafka-reassign-partitions --verify counts on it.
+        return services.brokerConfigs.refuseChange(configs.filter(valueNeeded).map(({ name }) => name));
       case ConfigResourceType.BROKER_LOGGER:
         checkBrokerName(resourceName, services.brokerConfigs, { emptyAllowed: false });
         throw invalid('The level of loggers is set when the broker starts.');

@@ -229,6 +229,11 @@ describe('IncrementalAlterConfigs', () => {
     expect(configsOf('a')).toEqual({});
   });
 
+  it('takes back settings of a broker that were never changed', async () => {
+    const { responses } = await incremental([[BROKER, '1', [['leader.replication.throttled.rate', DELETE, null]]]]);
+    expect(responses).toMatchObject([{ errorCode: 0, errorMessage: null }]);
+  });
+
   it('refuses a resource that stands twice in the request, and changes the others', async () => {
     await fixture.createTopic('a');
     await fixture.createTopic('b');
