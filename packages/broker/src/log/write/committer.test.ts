@@ -1,0 +1,167 @@
+import { ErrorCode, KafkaError, metadata } from '@kafscale/protocol';
+import { FakeClock, settled } from '@kafscale/testkit';
+import type { Lane, LaneCommit } from '../../metadata/lane.ts';
+import { MetadataError } from '../../metadata/metadata-error.ts';
+import { HotTail } from '../read/hot-tail.ts';
+import { Committer, type CommittedFlush, type UploadingFlush, type UploadOutcome } from './committer.ts';
+import { closeFlush } from './flush.ts';
+import { countedMemory, partitionWriter, pendingBatch } from './write-path-fixture.ts';
+
+function setUp() {
+  const clock = new FakeClock();
+  const commits: { readonly commit: LaneCommit; readonly resolve: () => void; readonly reject: (e: Error) => void }[] =
+    [];
+  const lane: Lane = {
+    commit: (commit) =>
+      new Promise((resolve, reject) => commits.push({ commit, resolve: () => resolve(commits.length), reject })),
+  };
+  const rolledBack: { readonly sequences: readonly number[]; readonly error: KafkaError }[] = [];
+  const committed: CommittedFlush[] = [];
+  const answered: number[] = [];
+  const failedCounts: number[] = [];
+  const hotTail = new HotTail(100_000);
+  const committer = new Committer({
+    clock,
+    lane,
+    hotTail,
+    incarnation: 'incarnation-1',
+    failpoint: () => undefined,
+    rollBack: (failed, error) => rolledBack.push({ sequences: failed.map(({ flush }) => flush.sequence), error }),
+    onAnswered: (batchCount) => answered.push(batchCount),
+    observer: { onCommitted: (flush) => committed.push(flush), onFailed: (count) => failedCounts.push(count) },
+  });
+  const writer = partitionWriter();
+  const { arena } = countedMemory();
+  let sequence = -1;
+
+  /** One flush of one idempotent batch on its way, whose upload the test ends. */
+  const enqueue = () => {
+    sequence += 1;
+    const { batch, outcomes } = pendingBatch(
+      writer,
+      { producerId: 1n, producerEpoch: 0, firstSequence: sequence, lastSequence: sequence },
+      sequence,
+    );
+    writer.producers.accept(batch);
+    const flush = closeFlush(
+      {
+        clusterId: 'c',
+        incarnation: 'i',
+        sequence,
+        buildsOn: sequence - 1,
+        createdMs: 1,
+        closedMs: clock.monotonicMs(),
+      },
+      new Map([[writer, [batch]]]),
+      arena,
+    );
+    let finish!: (outcome: UploadOutcome) => void;
+    const upload: UploadingFlush = {
+      flush,
+      outcome: new Promise((resolve) => (finish = resolve)),
+      abandon: () => undefined,
+    };
+    committer.enqueue(upload);
+    return { flush, batch, outcomes, finish, written: () => finish({ objectKey: `object-${flush.sequence}` }) };
+  };
+  return { clock, committer, commits, rolledBack, committed, answered, failedCounts, hotTail, writer, enqueue };
+}
+
+describe('Committer', () => {
+  it('commits in the order of closing, whatever the order of uploads, one at a time', async () => {
+    const { enqueue, commits, committer } = setUp();
+    const flushes = [enqueue(), enqueue(), enqueue()];
+    flushes[2]!.written();
+    flushes[1]!.written();
+    await settled();
+    expect(commits).toHaveLength(0);
+    flushes[0]!.written();
+    for (const count of [1, 2, 3]) {
+      await settled();
+      expect(commits).toHaveLength(count);
+      commits.at(-1)!.resolve();
+    }
+    await committer.idle();
+    expect(commits.map(({ commit }) => commit.operations[0]!.key)).toEqual(
+      [0, 1, 2].map((sequence) => `manifests/incarnation-1/${String(sequence).padStart(16, '0')}`),
+    );
+    expect(committer.lastCommittedSequence).toBe(2);
+  });
+
+  it('shows and answers nothing before the commit, and everything after it', async () => {
+    const { enqueue, commits, committer, writer, hotTail, answered, committed } = setUp();
+    const { written, outcomes, batch } = enqueue();
+    written();
+    await settled();
+    expect([writer.log.highWatermark, outcomes, hotTail.has('object-0'), answered]).toEqual([0, [], false, []]);
+    expect(writer.producers.check(batch).outcome).toBe('pending');
+    expect(committer.unsettledCount).toBe(1);
+    commits[0]!.resolve();
+    await committer.idle();
+    expect(writer.log.highWatermark).toBe(1);
+    expect(outcomes).toEqual([{ committed: true, baseOffset: 0 }]);
+    expect(hotTail.has('object-0')).toBe(true);
+    expect(writer.producers.check(batch).outcome).toBe('committed');
+    expect(committer.unsettledCount).toBe(0);
+    expect(answered).toEqual([1]);
+    expect(committed).toMatchObject([{ batchCount: 1, partitionCount: 1, recordBytes: 80 }]);
+  });
+
+  it('names the object that holds the flush', async () => {
+    const { enqueue, commits } = setUp();
+    const { written, flush } = enqueue();
+    written();
+    await settled();
+    const [operation] = commits[0]!.commit.operations;
+    const manifest = metadata.FlushManifest.decode(operation!.type === 'put' ? operation!.value : Buffer.alloc(0));
+    expect(manifest).toEqual({ objectKey: 'object-0', body: { $case: 'inline', value: flush.description } });
+  });
+
+  it('takes every flush behind one that could not be written along, but none before it', async () => {
+    const { enqueue, commits, committer, rolledBack, failedCounts } = setUp();
+    const flushes = [enqueue(), enqueue(), enqueue()];
+    const error = new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS);
+    flushes[1]!.finish({ error });
+    flushes[2]!.written();
+    flushes[0]!.written();
+    await settled();
+    expect(rolledBack).toEqual([]);
+    commits[0]!.resolve();
+    await committer.idle();
+    expect(rolledBack).toEqual([{ sequences: [1, 2], error }]);
+    expect(failedCounts).toEqual([2]);
+    expect(commits).toHaveLength(1);
+  });
+
+  it.each([
+    ['fenced', ErrorCode.NOT_LEADER_OR_FOLLOWER],
+    ['invalid', ErrorCode.UNKNOWN_SERVER_ERROR],
+  ] as const)('rolls back with a true answer when the lane says %s', async (kind, code) => {
+    const { enqueue, commits, committer, rolledBack, writer } = setUp();
+    const flushes = [enqueue(), enqueue()];
+    for (const { written } of flushes) written();
+    await settled();
+    commits[0]!.reject(new MetadataError(kind, 'no'));
+    await committer.idle();
+    expect(rolledBack).toEqual([{ sequences: [0, 1], error: expect.objectContaining({ code }) }]);
+    expect(writer.log.highWatermark).toBe(0);
+  });
+
+  it('goes on with flushes that were closed after a roll back', async () => {
+    const { enqueue, commits, committer, rolledBack, writer } = setUp();
+    enqueue().finish({ error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS) });
+    await settled();
+    expect(rolledBack).toHaveLength(1);
+    writer.rollBack(0, 0);
+    const { written, outcomes } = enqueue();
+    written();
+    await settled();
+    commits[0]!.resolve();
+    await committer.idle();
+    expect(outcomes).toEqual([{ committed: true, baseOffset: 0 }]);
+  });
+
+  it('is idle without flushes', async () => {
+    await setUp().committer.idle();
+  });
+});
