@@ -217,7 +217,7 @@ const connections = {
     .meta({
       env: 'KAFSCALE_FRAME_DEADLINE_MS',
       description:
-        'A request has to arrive whole within this time of its first byte, unless the broker itself stops reading.',
+        'A request has to arrive whole, or grow by 64 KiB, within this time. Time in which the broker does not read is not counted.',
     }),
   writeStallMs: milliseconds({ min: 100 })
     .default(2 * minutes)
