@@ -36,6 +36,7 @@ format: $(INSTALLED) ## Let Prettier lay out everything
 bench: build ## Measure beside raw limits and beside Apache Kafka; SAVE=1 keeps the last table in bench/results
 	$(TSX) bench/codec.bench.ts
 	$(TSX) bench/fetch.bench.ts
+	$(TSX) bench/hostile.bench.ts
 	$(TSX) bench/raw-limit/run.ts
 	$(TSX) bench/beside-kafka/run.ts
 
