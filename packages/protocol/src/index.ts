@@ -72,7 +72,15 @@ export {
   syncGroup,
 } from './messages/index.ts';
 export { defineApi, type Api, type Codec, type RequestOf, type ResponseOf } from './wire/define-api.ts';
-export { fieldsAt, nullableAt, zeroUuid, type Field, type FieldAtVersion, type FieldType, type StructValue } from './wire/fields.ts';
+export {
+  fieldsAt,
+  nullableAt,
+  zeroUuid,
+  type Field,
+  type FieldAtVersion,
+  type FieldType,
+  type StructValue,
+} from './wire/fields.ts';
 export { encodeRequest, encodeResponse, frameLength, framePrefixBytes } from './wire/frame.ts';
 export {
   readRequestHeader,
