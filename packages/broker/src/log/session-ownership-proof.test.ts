@@ -1,4 +1,4 @@
-import { ErrorCode, metadataKeys } from '@kafscale/protocol';
+import { ErrorCode, KafkaError, metadataKeys } from '@kafscale/protocol';
 import { FakeClock, settled } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import type { RangeResult } from '../metadata/metadata-store.ts';
@@ -30,7 +30,7 @@ async function setUp() {
     const asked: { answer?: number } = {};
     void proof.confirm(log).then(
       () => (asked.answer = ErrorCode.NONE),
-      (error: { readonly code: number }) => (asked.answer = error.code),
+      (error: unknown) => (asked.answer = error instanceof KafkaError ? error.code : ErrorCode.UNKNOWN_SERVER_ERROR),
     );
     return asked;
   };

@@ -1,4 +1,4 @@
-import { ErrorCode, type metadata } from '@kafscale/protocol';
+import { ErrorCode, KafkaError, type metadata } from '@kafscale/protocol';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import { PartitionLog } from './partition-log.ts';
 import { StoredLogStarts, type UpdatePartitionRecord } from './stored-log-starts.ts';
@@ -39,7 +39,7 @@ function setUp() {
 const codeOf = (outcome: Promise<void>) =>
   outcome.then(
     () => ErrorCode.NONE,
-    (error: { readonly code?: number }) => error.code,
+    (error: unknown) => (error instanceof KafkaError ? error.code : error),
   );
 
 describe('StoredLogStarts', () => {

@@ -137,7 +137,10 @@ export class Ledger {
     }
     this.#failedAttempts.add(label.attempt);
     if (this.#committedAttempts.has(label.attempt)) {
-      report('failed and committed', `${nameOf(label)} is at ${place} and answered with ${outcome.error.message}`);
+      report(
+        'failed and committed',
+        `${nameOf(label)} is at ${place ?? 'no offset'} and answered with ${outcome.error.message}`,
+      );
     }
     const isNext = (this.#lastIndex.get(label.producer) ?? -1) === label.index - 1;
     if (isNext && outcome.error.code === ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER) {
@@ -307,7 +310,8 @@ export class Ledger {
   #enterBatch(batch: DecodedBatch): void {
     const { report, isIdempotent } = this.#dependencies;
     const name = nameOf(batch);
-    if (this.#places.has(name)) report('duplicate', `${name} at ${batch.baseOffset} and ${this.#places.get(name)}`);
+    const before = this.#places.get(name);
+    if (before !== undefined) report('duplicate', `${name} at ${before} and ${batch.baseOffset}`);
     this.#places.set(name, batch.baseOffset);
     this.#committedAttempts.add(batch.attempt);
     if (this.#failedAttempts.has(batch.attempt)) report('failed and committed', `${name} at ${batch.baseOffset}`);

@@ -152,22 +152,21 @@ export class SimulatedProcess {
     if (log === undefined) return false;
     const identity = `${label.producer}/${label.index}`;
     const isPending = batch.producerId >= 0n && this.#takenBatches.has(identity);
-    let taken: Taken | undefined;
-    let answeredAtOnce = false;
+    const attempt: { taken?: Taken; answered: boolean } = { answered: false };
     const listener: SettledListener = (outcome) => {
       if (this.line.crashed) return;
       ledger.answered(partition, label, outcome);
-      if (taken !== undefined) this.#settled(identity, taken, outcome);
-      else answeredAtOnce = true;
+      attempt.answered = true;
+      if (attempt.taken !== undefined) this.#settled(identity, attempt.taken, outcome);
       answer(outcome);
     };
     if (this.#rolledBack) events.count('request delivered after a rollback');
     this.#guard(() => this.#appender.append(log, batch, listener));
     if (!this.session.alive) events.count('refused while the session was over');
     else if (isPending) events.count('resent while pending');
-    else if (answeredAtOnce && ledger.isCommitted(label)) events.count('duplicate answered from committed');
-    if (!answeredAtOnce) {
-      taken = { producer: label.producer, closedBefore: this.#closedFlushes };
+    else if (attempt.answered && ledger.isCommitted(label)) events.count('duplicate answered from committed');
+    if (!attempt.answered) {
+      attempt.taken = { producer: label.producer, closedBefore: this.#closedFlushes };
       this.#takenBatches.set(identity, (this.#takenBatches.get(identity) ?? 0) + 1);
     }
     return true;

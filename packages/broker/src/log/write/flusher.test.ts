@@ -1,4 +1,4 @@
-import { ErrorCode, KafkaError } from '@kafscale/protocol';
+import { ErrorCode, type KafkaError } from '@kafscale/protocol';
 import { seededRandom } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
 import type { Lane } from '../../metadata/lane.ts';
