@@ -1,0 +1,303 @@
+/** Ends and beginnings of a broker: stopped, torn away, fenced, and started where it cannot be. Nothing acknowledged is lost by any. */
+import { jest } from '@jest/globals';
+import {
+  ErrorCode,
+  heartbeat,
+  initProducerId,
+  joinGroup,
+  offsetCommit,
+  offsetFetch,
+  syncGroup,
+  zeroUuid,
+} from '@kafscale/protocol';
+import { ConnectionClosed, eventually, type RawClient } from '@kafscale/testkit';
+import { cp, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { RunningBroker } from './broker.ts';
+import {
+  batch,
+  batchesOf,
+  BrokerFixture,
+  createTopic,
+  fetchFrom,
+  keepingLogger,
+  LeapingClock,
+  leaderEpochOf,
+  produceTo,
+} from './broker-fixture.ts';
+
+jest.setTimeout(30_000);
+
+const sessionTtlMs = 1_000;
+
+describe('Broker', () => {
+  const fixture = new BrokerFixture();
+
+  afterEach(() => fixture.closeAll());
+
+  /** A member of a group of one, with its assignment. */
+  const soleMember = async (client: RawClient, groupId: string) => {
+    const join = await client.request(joinGroup, 5, {
+      groupId,
+      sessionTimeoutMs: 30_000,
+      rebalanceTimeoutMs: 30_000,
+      memberId: '',
+      groupInstanceId: 'instance',
+      protocolType: 'consumer',
+      protocols: [{ name: 'range', metadata: Buffer.from('m') }],
+      reason: null,
+    });
+    expect(join.errorCode).toBe(0);
+    const { memberId, generationId } = join;
+    const sync = await client.request(syncGroup, 3, {
+      groupId,
+      generationId,
+      memberId,
+      groupInstanceId: 'instance',
+      protocolType: null,
+      protocolName: null,
+      assignments: [{ memberId, assignment: Buffer.from('mine') }],
+    });
+    expect(sync.errorCode).toBe(0);
+    return { groupId, memberId, generationId, groupInstanceId: 'instance' };
+  };
+
+  const commit = async (
+    client: RawClient,
+    member: Awaited<ReturnType<typeof soleMember>>,
+    topic: string,
+    offset: bigint,
+  ) => {
+    const { topics } = await client.request(offsetCommit, 7, {
+      groupId: member.groupId,
+      generationIdOrMemberEpoch: member.generationId,
+      memberId: member.memberId,
+      groupInstanceId: member.groupInstanceId,
+      retentionTimeMs: -1n,
+      topics: [
+        {
+          name: topic,
+          topicId: zeroUuid,
+          partitions: [
+            {
+              partitionIndex: 0,
+              committedOffset: offset,
+              committedLeaderEpoch: -1,
+              commitTimestamp: -1n,
+              committedMetadata: 'noted',
+            },
+          ],
+        },
+      ],
+    });
+    return topics[0]!.partitions[0]!.errorCode;
+  };
+
+  const committed = async (client: RawClient, groupId: string, topic: string) => {
+    const { topics } = await client.request(offsetFetch, 7, {
+      groupId,
+      topics: [{ name: topic, partitionIndexes: [0] }],
+      groups: [],
+      requireStable: true,
+    });
+    const { committedOffset, metadata, errorCode } = topics[0]!.partitions[0]!;
+    return { committedOffset, metadata, errorCode };
+  };
+
+  const beat = async (client: RawClient, member: Awaited<ReturnType<typeof soleMember>>) =>
+    (await client.request(heartbeat, 4, member)).errorCode;
+
+  /** Records, a member and its offset, written through one broker, as the next one must know them. */
+  const leaveTraces = async (broker: RunningBroker) => {
+    const client = await fixture.connect(broker);
+    await createTopic(client, 't', 2);
+    for (const value of ['a', 'b', 'c']) expect((await produceTo(client, 't', 0, batch([value]))).errorCode).toBe(0);
+    const member = await soleMember(client, 'g');
+    expect(await commit(client, member, 't', 2n)).toBe(0);
+    return member;
+  };
+
+  const expectTraces = async (client: RawClient, member: Awaited<ReturnType<typeof soleMember>>) => {
+    const fetched = await fetchFrom(client, 't', 0, { offset: 0 });
+    expect(batchesOf(fetched).map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2]);
+    expect(batchesOf(fetched).every((found) => found.crc === found.computeCrc())).toBe(true);
+    expect((await produceTo(client, 't', 0, batch(['d']))).baseOffset).toBe(3);
+    expect(await beat(client, member)).toBe(0);
+    expect(await committed(client, 'g', 't')).toEqual({ committedOffset: 2n, metadata: 'noted', errorCode: 0 });
+    expect(await commit(client, member, 't', 3n)).toBe(0);
+  };
+
+  it('goes on after a stop with records, offsets and the generation of its groups', async () => {
+    const dataDir = await fixture.folder();
+    const first = await fixture.start({ dataDir });
+    const member = await leaveTraces(first);
+    await first.close();
+    const second = await fixture.start({ dataDir });
+    expect(second.clusterId).toBe(first.clusterId);
+    await expectTraces(await fixture.connect(second), member);
+  });
+
+  it('goes on from what the folder holds the moment it is torn away', async () => {
+    const dataDir = await fixture.folder();
+    const member = await leaveTraces(await fixture.start({ dataDir }));
+    const copy = await fixture.folder();
+    await cp(dataDir, copy, { recursive: true, filter: (path) => !path.endsWith('.sock') });
+    const client = await fixture.connect(await fixture.start({ dataDir: copy }));
+    expect(await leaderEpochOf(client, 't')).toBe(1);
+    await expectTraces(client, member);
+  });
+
+  it('raises the leader epoch with every start', async () => {
+    const dataDir = await fixture.folder();
+    for (const epoch of [0, 1, 2, 3]) {
+      const broker = await fixture.start({ dataDir });
+      const client = await fixture.connect(broker);
+      if (epoch === 0) await createTopic(client, 't');
+      expect(await leaderEpochOf(client, 't')).toBe(epoch);
+      await broker.close();
+    }
+  });
+
+  describe('whose session ran out', () => {
+    it('closes old connections and goes on as a new incarnation on the same port', async () => {
+      const clock = new LeapingClock();
+      const broker = await fixture.start({ clock, config: { sessionTtlMs } });
+      const { port } = broker;
+      const member = await leaveTraces(broker);
+      const old = await fixture.connect(broker);
+      const epoch = await leaderEpochOf(old, 't');
+
+      clock.leap(sessionTtlMs + 1);
+      const refused = await produceTo(old, 't', 0, batch(['fenced'])).then(
+        ({ errorCode }) => errorCode,
+        (error: unknown) => error,
+      );
+      if (refused !== ErrorCode.NOT_LEADER_OR_FOLLOWER) expect(refused).toBeInstanceOf(ConnectionClosed);
+      await old.closed;
+
+      let client: RawClient | undefined;
+      await eventually('the port is served again', async () => {
+        client = await fixture.connect(broker).catch(() => undefined);
+        return client !== undefined;
+      });
+      expect(broker.port).toBe(port);
+      expect(await leaderEpochOf(client!, 't')).toBe(epoch + 1);
+      await expectTraces(client!, member);
+      expect((await fetch(`http://127.0.0.1:${broker.metricsPort}/readyz`)).status).toBe(200);
+    });
+
+    it('answers or closes what waits, soon', async () => {
+      const clock = new LeapingClock();
+      const broker = await fixture.start({ clock, config: { sessionTtlMs } });
+      const client = await fixture.connect(broker);
+      await createTopic(client, 't');
+      const waiting = await fixture.connect(broker);
+      const fetched = fetchFrom(waiting, 't', 0, { offset: 0, minBytes: 1, maxWaitMs: 60_000 }).catch(() => 'closed');
+      clock.leap(sessionTtlMs + 1);
+      await fetched;
+      await waiting.closed;
+    });
+
+    it('keeps idempotent producers going where they stopped', async () => {
+      const clock = new LeapingClock();
+      const broker = await fixture.start({ clock, config: { sessionTtlMs } });
+      const before = await fixture.connect(broker);
+      await createTopic(before, 't');
+      const { producerId } = await before.request(initProducerId, 4, {
+        transactionalId: null,
+        transactionTimeoutMs: 1_000,
+        producerId: -1n,
+        producerEpoch: -1,
+      });
+      const sequenced = (baseSequence: number) => batch(['x'], { producerId, producerEpoch: 0, baseSequence });
+      expect((await produceTo(before, 't', 0, sequenced(0))).baseOffset).toBe(0);
+      clock.leap(sessionTtlMs + 1);
+      await before.closed;
+      let after: RawClient | undefined;
+      await eventually('the port is served again', async () => {
+        after = await fixture.connect(broker).catch(() => undefined);
+        return after !== undefined;
+      });
+      expect((await produceTo(after!, 't', 0, sequenced(0))).baseOffset).toBe(0);
+      expect((await produceTo(after!, 't', 0, sequenced(1))).baseOffset).toBe(1);
+    });
+  });
+
+  it('closes at once though fetches and joins are parked', async () => {
+    const broker = await fixture.start({ config: { groupInitialRebalanceDelayMs: 60_000, shutdownTimeoutMs: 60_000 } });
+    const client = await fixture.connect(broker);
+    await createTopic(client, 't');
+    const fetcher = await fixture.connect(broker);
+    const fetched = fetchFrom(fetcher, 't', 0, { offset: 0, minBytes: 1, maxWaitMs: 60_000 }).catch(() => 'closed');
+    const joiner = await fixture.connect(broker);
+    const joined = soleMember(joiner, 'g').catch(() => 'refused or closed');
+    const idle = await fixture.connect(broker);
+    await eventually('both are in work', async () => {
+      const text = await (await fetch(`http://127.0.0.1:${broker.metricsPort}/metrics`)).text();
+      return /^kafscale_consumer_groups(?:\{[^}]*\})? 1$/m.test(text);
+    });
+    await broker.close();
+    await Promise.all([fetched, joined, idle.closed]);
+  });
+
+  it('answers what it accepted before it closes', async () => {
+    const dataDir = await fixture.folder();
+    const broker = await fixture.start({ dataDir, config: { flushIntervalMs: 1_000 } });
+    const client = await fixture.connect(broker);
+    await createTopic(client, 't');
+    const produced = Promise.all(
+      Array.from({ length: 20 }, (_, index) => produceTo(client, 't', 0, batch([`${index}`])).catch(() => undefined)),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await broker.close();
+    const acknowledged = (await produced).filter((answer) => answer?.errorCode === 0);
+    expect(acknowledged.length).toBeGreaterThan(0);
+    const after = await fixture.connect(await fixture.start({ dataDir }));
+    const { highWatermark } = await fetchFrom(after, 't', 0, { offset: 0 });
+    expect(highWatermark).toBeGreaterThanOrEqual(acknowledged.length);
+  });
+
+  it('says which process has its data folder, and leaves that one alone', async () => {
+    const dataDir = await fixture.folder();
+    const first = await fixture.start({ dataDir });
+    await expect(fixture.start({ dataDir })).rejects.toThrow(`is in use by process ${process.pid}`);
+    const client = await fixture.connect(first);
+    await createTopic(client, 't');
+  });
+
+  it('rejects with the system’s error when its port is taken, and gives the folder back', async () => {
+    const dataDir = await fixture.folder();
+    const occupier = createServer();
+    const port = await new Promise<number>((resolve) => {
+      occupier.listen(0, '127.0.0.1', () => resolve((occupier.address() as AddressInfo).port));
+    });
+    const config = { kafkaAddress: `127.0.0.1:${port}` };
+    await expect(fixture.start({ dataDir, config })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    const metricsTaken = { metricsAddress: `127.0.0.1:${port}` };
+    await expect(fixture.start({ dataDir, config: metricsTaken })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await new Promise((resolve) => occupier.close(resolve));
+    await fixture.start({ dataDir, config });
+  });
+
+  it('rejects with what is wrong when its folder cannot be one', async () => {
+    const dataDir = await fixture.folder();
+    await writeFile(join(dataDir, 'file'), '');
+    await expect(fixture.start({ dataDir: join(dataDir, 'file') })).rejects.toThrow('ENOTDIR');
+    await expect(fixture.start({ dataDir: join(dataDir, 'nul\0') })).rejects.toThrow('null bytes');
+  });
+
+  it('logs nothing at warn and above in a plain life', async () => {
+    const { logger, lines } = keepingLogger('warn');
+    const dataDir = await fixture.folder();
+    for (let life = 0; life < 2; life += 1) {
+      const broker = await fixture.start({ dataDir, logger });
+      const client = await fixture.connect(broker);
+      if (life === 0) await createTopic(client, 't');
+      await produceTo(client, 't', 0, batch(['x']));
+      await client.close();
+      await broker.close();
+    }
+    expect(lines).toEqual([]);
+  });
+});
