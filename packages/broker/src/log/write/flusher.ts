@@ -42,6 +42,12 @@ export interface FlusherDependencies {
   readonly settings: FlusherSettings;
 }
 
+interface Upload {
+  isAbandoned: boolean;
+  /** Aborted when it takes too long, or nobody wants the object any more. */
+  attempt: AbortController | undefined;
+}
+
 const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
 
 export class Flusher {
@@ -155,35 +161,40 @@ export class Flusher {
   }
 
   #upload(flush: Flush): UploadingFlush {
-    const abandoned = new AbortController();
+    const upload: Upload = { isAbandoned: false, attempt: undefined };
     this.#uploadsInFlight += 1;
-    const outcome = this.#uploadWithRetries(flush, abandoned.signal).then((result) => {
+    const outcome = this.#uploadWithRetries(flush, upload).then((result) => {
       this.#uploadsInFlight -= 1;
       this.#queueDecision();
       return result;
     });
     const abandon = () => {
-      abandoned.abort(new Error('the flush was rolled back'));
+      upload.isAbandoned = true;
+      upload.attempt?.abort(new Error('the flush was rolled back'));
       void outcome.then(() => flush.slab.release());
     };
     return { flush, outcome, abandon };
   }
 
-  async #uploadWithRetries(flush: Flush, abandoned: AbortSignal): Promise<UploadOutcome> {
+  async #uploadWithRetries(flush: Flush, upload: Upload): Promise<UploadOutcome> {
     const { clock, random, objectStore, nameObject, failpoint, settings } = this.#dependencies;
     const giveUpMs = clock.monotonicMs() + settings.uploadDeadlineMs;
     for (let attempt = 0; ; attempt += 1) {
       const objectKey = nameObject(flush.sequence);
       try {
-        await withDeadline(clock, settings.uploadAttemptDeadlineMs, (deadline) =>
-          objectStore.create(objectKey, [flush.body], AbortSignal.any([deadline, abandoned])),
+        upload.attempt = new AbortController();
+        await withDeadline(
+          clock,
+          settings.uploadAttemptDeadlineMs,
+          (signal) => objectStore.create(objectKey, [flush.body], signal),
+          upload.attempt,
         );
         failpoint('after-object');
         return { objectKey };
       } catch (error) {
         const retryMs = backoffDelayMs(attempt, uploadBackoff, random);
         const hopeless = !(error instanceof StorageError) || error.kind === 'corrupt';
-        if (hopeless || abandoned.aborted || clock.monotonicMs() + retryMs >= giveUpMs) {
+        if (hopeless || upload.isAbandoned || clock.monotonicMs() + retryMs >= giveUpMs) {
           return {
             error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store did not take the records', {
               cause: error,
@@ -191,6 +202,8 @@ export class Flusher {
           };
         }
         await clock.sleep(retryMs);
+        if (upload.isAbandoned)
+          return { error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the flush was rolled back') };
       }
     }
   }
