@@ -180,6 +180,8 @@ export class Flusher {
     const { clock, random, objectStore, nameObject, failpoint, settings } = this.#dependencies;
     const giveUpMs = clock.monotonicMs() + settings.uploadDeadlineMs;
     for (let attempt = 0; ; attempt += 1) {
+      if (upload.isAbandoned)
+        return { error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the flush was rolled back') };
       const objectKey = nameObject(flush.sequence);
       try {
         upload.attempt = new AbortController();
@@ -202,8 +204,6 @@ export class Flusher {
           };
         }
         await clock.sleep(retryMs);
-        if (upload.isAbandoned)
-          return { error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the flush was rolled back') };
       }
     }
   }
