@@ -42,12 +42,6 @@ export interface FlusherDependencies {
   readonly settings: FlusherSettings;
 }
 
-interface Upload {
-  isAbandoned: boolean;
-  /** Aborted when it takes too long, or nobody wants the object any more. */
-  attempt: AbortController | undefined;
-}
-
 const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
 
 export class Flusher {
@@ -161,42 +155,38 @@ export class Flusher {
   }
 
   #upload(flush: Flush): UploadingFlush {
-    const upload: Upload = { isAbandoned: false, attempt: undefined };
+    const attempts = new UploadAttempts();
     this.#uploadsInFlight += 1;
-    const outcome = this.#uploadWithRetries(flush, upload).then((result) => {
+    const outcome = this.#uploadWithRetries(flush, attempts).then((result) => {
       this.#uploadsInFlight -= 1;
       this.#queueDecision();
       return result;
     });
     const abandon = () => {
-      upload.isAbandoned = true;
-      upload.attempt?.abort(new Error('the flush was rolled back'));
+      attempts.abandon();
       void outcome.then(() => flush.slab.release());
     };
     return { flush, outcome, abandon };
   }
 
-  async #uploadWithRetries(flush: Flush, upload: Upload): Promise<UploadOutcome> {
+  async #uploadWithRetries(flush: Flush, attempts: UploadAttempts): Promise<UploadOutcome> {
     const { clock, random, objectStore, nameObject, failpoint, settings } = this.#dependencies;
     const giveUpMs = clock.monotonicMs() + settings.uploadDeadlineMs;
     for (let attempt = 0; ; attempt += 1) {
-      if (upload.isAbandoned)
-        return { error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the flush was rolled back') };
       const objectKey = nameObject(flush.sequence);
       try {
-        upload.attempt = new AbortController();
         await withDeadline(
           clock,
           settings.uploadAttemptDeadlineMs,
           (signal) => objectStore.create(objectKey, [flush.body], signal),
-          upload.attempt,
+          attempts.next(),
         );
         failpoint('after-object');
         return { objectKey };
       } catch (error) {
         const retryMs = backoffDelayMs(attempt, uploadBackoff, random);
         const hopeless = !(error instanceof StorageError) || error.kind === 'corrupt';
-        if (hopeless || upload.isAbandoned || clock.monotonicMs() + retryMs >= giveUpMs) {
+        if (hopeless || attempts.areOver() || clock.monotonicMs() + retryMs >= giveUpMs) {
           return {
             error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store did not take the records', {
               cause: error,
@@ -206,5 +196,26 @@ export class Flusher {
         await clock.sleep(retryMs);
       }
     }
+  }
+}
+
+/** What ends the attempts to upload one flush: the one under way is aborted, a later one does not get far. */
+class UploadAttempts {
+  #current: AbortController | undefined;
+  #abandoned: Error | undefined;
+
+  next(): AbortController {
+    this.#current = new AbortController();
+    if (this.#abandoned !== undefined) this.#current.abort(this.#abandoned);
+    return this.#current;
+  }
+
+  abandon(): void {
+    this.#abandoned = new Error('the flush was rolled back');
+    this.#current?.abort(this.#abandoned);
+  }
+
+  areOver(): boolean {
+    return this.#abandoned !== undefined;
   }
 }
