@@ -338,8 +338,8 @@ ${commitCall}`,
     edits: [
       {
         file: flusher,
-        replace: `        if (hopeless || abandoned.aborted`,
-        by: `        if (hopeless) return { objectKey };\n        if (hopeless || abandoned.aborted`,
+        replace: `        if (hopeless || attempts.areOver()`,
+        by: `        if (hopeless) return { objectKey };\n        if (hopeless || attempts.areOver()`,
       },
     ],
     shows: ['object missing'],
