@@ -98,13 +98,25 @@ export class Incarnation {
 
   /** Resolves when the broker owns its partitions and can serve. Throws MetadataError or StorageError. */
   static async start(dependencies: IncarnationDependencies): Promise<Incarnation> {
-    const { config, clusterId, objectStore, metadataStore: store, clock, random, logger, metrics } = dependencies;
+    const { config, metadataStore: store, clock, random } = dependencies;
     const incarnation = random.bytes(incarnationBytes).toString('hex');
     const session = await Session.open(incarnation, {
       store,
       clock,
       settings: { ttlMs: config.sessionTtlMs, callDeadlineMs, settleDeadlineMs: config.sessionTtlMs },
     });
+    try {
+      return await Incarnation.#begin(session, dependencies);
+    } catch (error) {
+      // Kept alive, it would hold the broker's id against the next attempt for ever. What cannot be revoked expires.
+      await session.revoke(new Error('the incarnation could not start', { cause: error })).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  static async #begin(session: Session, dependencies: IncarnationDependencies): Promise<Incarnation> {
+    const { config, clusterId, objectStore, metadataStore: store, clock, random, logger, metrics } = dependencies;
+    const { incarnation } = session;
     const dataLane = session.lane('data');
     const coordinatorLane = session.lane('coordinator');
     const brokerId = await registerBroker(
@@ -327,10 +339,9 @@ async function openPartitions(
     recovered: { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
     committedBatches: [],
   };
+  const inOrder = results.values();
   for (const { topicId, topicName, partition, record, isNew } of acquired) {
-    const result = isNew
-      ? nothing
-      : results[known.findIndex((other) => other.topicId === topicId && other.partition === partition)]!;
+    const result = isNew ? nothing : inOrder.next().value!;
     if ('fault' in result && result.fault !== undefined) {
       logger.error(
         { topic: topicName, partition, fault: result.fault },
