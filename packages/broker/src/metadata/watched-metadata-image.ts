@@ -5,6 +5,7 @@
  */
 import { metadataPrefixes } from '@kafscale/protocol';
 import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { setMaxListeners } from 'node:events';
 import { ImageContents } from './image-contents.ts';
 import { MetadataError } from './metadata-error.ts';
 import type { BrokerImage, MetadataImage, PartitionImage, TopicId, TopicImage } from './metadata-image.ts';
@@ -54,6 +55,7 @@ export class WatchedMetadataImage implements MetadataImage {
     this.#settings = settings;
     this.clusterId = settings.clusterId;
     this.#contents = new ImageContents(settings.logger);
+    setMaxListeners(0, this.#closing.signal); // as many as wait for a revision
   }
 
   /** Resolves with an image that has been read once; tries again until then. Rejects when `signal` aborts. */

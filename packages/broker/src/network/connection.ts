@@ -5,6 +5,7 @@
  */
 import { DecodeError } from '@kafscale/protocol';
 import type { Clock, Slab } from '@kafscale/runtime';
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import { adoptSocket, kernelBacklogBytes, type ByteSink } from './adopt-socket.ts';
 import { about, type Dispatcher } from './dispatcher.ts';
@@ -109,6 +110,7 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
+      setMaxListeners(0, this.#abort.signal); // each topic or partition of a request may wait by itself
       if (this.#isOver || this.#isFinishing) this.#abort.abort();
     }
     return this.#abort.signal;
