@@ -127,25 +127,4 @@ describe('Broker with much to do', () => {
     const { status } = await fetch(`http://127.0.0.1:${broker.metricsPort}/healthz`);
     expect(status).toBe(200);
   });
-
-  it('keeps its warnings to itself when a request has many parts', async () => {
-    const warnings: string[] = [];
-    const listener = (warning: Error) => warnings.push(warning.message);
-    process.on('warning', listener);
-    const client = await fixture.connect(await fixture.start());
-    await client.request(createTopics, 7, {
-      topics: Array.from({ length: 30 }, (_, index) => ({
-        name: `topic-${index}`,
-        numPartitions: 1,
-        replicationFactor: 1,
-        assignments: [],
-        configs: [],
-      })),
-      timeoutMs: 30_000,
-      validateOnly: false,
-    });
-    await new Promise((resolve) => setImmediate(resolve));
-    process.off('warning', listener);
-    expect(warnings).toEqual([]);
-  });
 });
