@@ -13,5 +13,8 @@ export default {
   testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.int\\.test\\.ts$'],
   // A busy machine is no fault of the code; what may hang is bounded by the runner.
   testTimeout: 60_000,
+  // Modules of finished test files stay in a process (Jest's ESM mode frees them late), so workers are renewed as they grow.
+  maxWorkers: '100%',
+  workerIdleMemoryLimit: '1GB',
   modulePathIgnorePatterns: ['<rootDir>/packages/[^/]+/dist/'],
 };
