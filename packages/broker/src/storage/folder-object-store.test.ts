@@ -170,4 +170,17 @@ describe('FolderObjectStore', () => {
     await store.close();
     expect(open.now).toBe(0);
   });
+
+  it('reads into the memory it is given where that is large enough, and into its own otherwise', async () => {
+    const store = await FolderObjectStore.open({ folder });
+    await store.create('n/a', [Buffer.from('0123456789')]);
+    const into = Buffer.alloc(4, '-');
+    const four = await store.read('n/a', { start: 3, end: 7 }, undefined, into);
+    expect([four.buffer, into.toString()]).toEqual([into.buffer, '3456']);
+    const all = await store.read('n/a', undefined, undefined, into);
+    expect([all.toString(), into.toString()]).toEqual(['0123456789', '3456']);
+    const end = await store.read('n/a', { start: 8, end: 12 }, undefined, into);
+    expect([end.toString(), into.toString()]).toEqual(['89', '8956']);
+    await store.close();
+  });
 });

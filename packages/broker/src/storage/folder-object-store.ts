@@ -86,7 +86,7 @@ export class FolderObjectStore implements ObjectStore {
     });
   }
 
-  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer> {
+  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer> {
     return this.#translated(async () => {
       const path = this.#pathOf(key);
       if (range !== undefined) checkRange(range);
@@ -94,7 +94,8 @@ export class FolderObjectStore implements ObjectStore {
       return await this.#openFiles.use(path, async (file) => {
         const start = Math.min(range?.start ?? 0, file.sizeBytes);
         const end = Math.min(range?.end ?? file.sizeBytes, file.sizeBytes);
-        const bytes = Buffer.allocUnsafeSlow(end - start);
+        const fits = into !== undefined && into.length >= end - start;
+        const bytes = fits ? into.subarray(0, end - start) : Buffer.allocUnsafeSlow(end - start);
         const length = await file.read(bytes, start);
         checkSignal(signal);
         if (length !== bytes.length) throw new StorageError('corrupt', `object ${key} is shorter than it was`);

@@ -38,10 +38,10 @@ export class InstrumentedObjectStore implements ObjectStore {
     );
   }
 
-  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer> {
+  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer> {
     return this.#observed(
       'read',
-      () => this.#inner.read(key, range, signal),
+      () => this.#inner.read(key, range, signal, into),
       (bytes) => bytes.length,
     );
   }

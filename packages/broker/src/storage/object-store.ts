@@ -37,9 +37,10 @@ export interface ObjectStore {
 
   /**
    * The bytes of `range`, or the whole object. A range that ends behind the object is cut at its end.
-   * Throws StorageError `not-found`, `unavailable` or `corrupt`.
+   * Throws StorageError `not-found`, `unavailable` or `corrupt`. A store may put the bytes at the start of `into` where that is
+   * large enough, and answer a view of it; it then never touches it again once the promise has settled.
    */
-  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer>;
+  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer>;
 
   /** Objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<ObjectInfo>;

@@ -158,4 +158,47 @@ describe('the block cache', () => {
     await memory.create('a', [numbered(10)]);
     expect((await cache.load(block(0))).bytes).toEqual(numbered(10));
   });
+
+  describe('over a store that fills the memory it is given', () => {
+    const blockBytes = 128 * 1024;
+
+    function filling(sizeBytes: number) {
+      const given: Buffer[] = [];
+      const store = {
+        read: (_key: string, _range: ByteRange, _signal: undefined, into: Buffer) => {
+          given.push(into);
+          return Promise.resolve(into.fill(given.length).subarray(0, sizeBytes));
+        },
+      } as unknown as ObjectStore;
+      const pool = new SlabPool({ slabBytes: blockBytes, maxIdleSlabs: 1 });
+      return { cache: new BlockCache(store, pool, { maxBytes: 10 * blockBytes, blockBytes }), pool, given };
+    }
+
+    it('leaves a whole block where it was read', async () => {
+      const { cache, pool, given } = filling(blockBytes);
+      const loaded = await cache.load(block(0));
+      expect(loaded.bytes.buffer).toBe(given[0]!.buffer);
+      expect(pool.bytesInUse).toBe(blockBytes);
+    });
+
+    it.each([blockBytes / 2, 40 * 1024, 7])(
+      'moves a block of %i bytes, so that the memory can be read into again',
+      async (bytes) => {
+        const { cache, pool, given } = filling(bytes);
+        const first = await cache.load(block(0));
+        const second = await cache.load(block(1));
+        expect(given[1]!.buffer).toBe(given[0]!.buffer);
+        expect([first.bytes, second.bytes]).toEqual([Buffer.alloc(bytes, 1), Buffer.alloc(bytes, 2)]);
+        expect(pool.bytesInUse).toBe(0);
+      },
+    );
+
+    it('gives the memory back when the read fails', async () => {
+      const { pool } = filling(0);
+      const store = { read: () => Promise.reject(new StorageError('unavailable', 'no')) } as unknown as ObjectStore;
+      const cache = new BlockCache(store, pool, { maxBytes: 1, blockBytes });
+      await expect(cache.load(block(0))).rejects.toThrow(StorageError);
+      expect(pool.bytesInUse).toBe(0);
+    });
+  });
 });

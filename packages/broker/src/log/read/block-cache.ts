@@ -3,7 +3,7 @@
  * block is counted by reference, so one that leaves the cache while an answer is being sent stays valid until its release. What a
  * block holds is remembered as verified by whoever checked it.
  */
-import { Slab, type SlabPool } from '@kafscale/runtime';
+import { Slab, SlabPool } from '@kafscale/runtime';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { StorageError } from '../../storage/storage-error.ts';
 import { VerifiedRanges } from './verified-ranges.ts';
@@ -63,12 +63,17 @@ interface Loading {
 }
 
 const nothing = () => {};
+/** Blocks shorter than this are not worth a slab. */
+const minSlabBytes = 32 * 1024;
+const maxIdleShortSlabs = 8;
 /** One text for each block. */
 export const blockKey = ({ objectKey, index }: BlockName) => `${objectKey}#${index}`;
 
 export class BlockCache {
   readonly #store: ObjectStore;
   readonly #pool: SlabPool;
+  /** For blocks that fill no whole slab; each half as large as the one before. */
+  readonly #shortPools: SlabPool[] = [];
   readonly #settings: BlockCacheSettings;
   /** The least recently used first. */
   readonly #entries = new Map<string, Entry>();
@@ -83,6 +88,9 @@ export class BlockCache {
     this.#store = store;
     this.#pool = pool;
     this.#settings = settings;
+    for (let slabBytes = settings.blockBytes / 2; slabBytes >= minSlabBytes; slabBytes /= 2) {
+      this.#shortPools.push(new SlabPool({ slabBytes: Math.ceil(slabBytes), maxIdleSlabs: maxIdleShortSlabs }));
+    }
   }
 
   get blockBytes(): number {
@@ -176,15 +184,22 @@ export class BlockCache {
     finish: () => { readonly isCurrent: boolean; readonly waiters: number },
   ): Promise<Block> {
     const start = name.index * this.blockBytes;
+    const readInto = this.#pool.acquire();
     let bytes: Buffer;
     try {
-      bytes = await this.#store.read(name.objectKey, { start, end: start + this.blockBytes });
+      bytes = await this.#store.read(
+        name.objectKey,
+        { start, end: start + this.blockBytes },
+        undefined,
+        readInto.bytes,
+      );
     } catch (error) {
+      readInto.release();
       finish();
       throw error;
     }
     const { isCurrent, waiters } = finish();
-    const slab = this.#slabWith(bytes);
+    const slab = this.#slabWith(bytes, readInto);
     const block = new Block(start, slab.bytes.subarray(0, bytes.length), slab);
     for (let waiter = 0; waiter < waiters; waiter += 1) block.retain();
     if (isCurrent) this.#admit(blockKey(name), { block, costBytes: slab.bytes.length, isAhead: false });
@@ -193,12 +208,26 @@ export class BlockCache {
   }
 
   /**
-   * Large blocks move to memory that is used again and again, because fresh memory of this size costs more than the copy. The
-   * store cannot be handed that memory to fill: a read that was given up may still write to it later.
+   * The block's bytes in memory that is used again and again: fresh memory of this size costs more than a copy, and letting go of
+   * it is what the garbage collector is busy with. A whole block stays in the slab it was read into, a short one moves.
    */
-  #slabWith(bytes: Buffer): Slab {
-    if (bytes.length <= this.blockBytes / 2) return new Slab(bytes, nothing);
-    const slab = this.#pool.acquire(bytes.length);
+  #slabWith(bytes: Buffer, readInto: Slab): Slab {
+    const isThere = bytes.buffer === readInto.bytes.buffer;
+    if (bytes.length > this.blockBytes / 2) {
+      if (!isThere) bytes.copy(readInto.bytes);
+      return readInto;
+    }
+    const slab = isThere ? this.#shortSlabWith(bytes) : new Slab(bytes, nothing);
+    readInto.release();
+    return slab;
+  }
+
+  #shortSlabWith(bytes: Buffer): Slab {
+    const pool = this.#shortPools.findLast(({ slabBytes }) => slabBytes >= bytes.length);
+    const slab =
+      pool === undefined || bytes.length < minSlabBytes
+        ? new Slab(Buffer.allocUnsafeSlow(bytes.length), nothing)
+        : pool.acquire();
     bytes.copy(slab.bytes);
     return slab;
   }
