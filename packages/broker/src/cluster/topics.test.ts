@@ -173,6 +173,14 @@ describe('creating topics', () => {
 });
 
 describe('deleting topics', () => {
+  it('ends the wait of whoever created the topic a moment before', async () => {
+    const { topics } = await setUp({ owners: false });
+    const creating = create('a');
+    await settled();
+    await topics.delete({ name: 'a' }, wait);
+    expect(await creating).toBe('done');
+  });
+
   it('takes partitions out of service first, then frees the name and leaves a tombstone, all at once', async () => {
     const closing: { finish?: () => void } = {};
     const { topics, image, deleted } = await setUp({

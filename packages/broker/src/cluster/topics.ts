@@ -235,15 +235,18 @@ export class Topics {
     };
   }
 
-  /** Waits until the image has the topic and a living owner for each of its partitions. */
+  /** Waits until the image has the topic and an owner for each of its partitions, or had it and somebody deletes it again. */
   #served(
     { topicId, partitionCount }: Pick<TopicImage, 'topicId' | 'partitionCount'>,
     options: ChangeOptions,
   ): Promise<boolean> {
     const { image } = this.#dependencies;
-    let checked = 0;
+    let [checked, wasShown] = [0, false];
     return this.#shows(() => {
-      if ((image.topicById(topicId)?.partitionCount ?? 0) < partitionCount) return false;
+      const topic = image.topicById(topicId);
+      if (this.isBeingDeleted(topicId) || (wasShown && topic === undefined)) return true;
+      wasShown ||= topic !== undefined;
+      if ((topic?.partitionCount ?? 0) < partitionCount) return false;
       // Owners only ever follow each other, so what was found owned is not looked at again.
       while (checked < partitionCount && (image.partition(topicId, checked)?.owner ?? '') !== '') checked += 1;
       return checked === partitionCount;
