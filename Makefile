@@ -38,6 +38,7 @@ bench: build ## Measure beside raw limits and beside Apache Kafka; SAVE=1 keeps 
 	$(TSX) bench/fetch.bench.ts
 	$(TSX) bench/hostile.bench.ts
 	$(TSX) bench/raw-limit/run.ts
+	$(TSX) bench/raw-limit/copies.ts
 	$(TSX) bench/beside-kafka/run.ts
 
 clean: ## Remove what was built; node_modules and the test cache stay
