@@ -68,7 +68,7 @@ const writePath = {
     .meta({
       env: 'KAFSCALE_FLUSH_INTERVAL_MS',
       description:
-        'Longest window of the group commit. An idle broker flushes at once; the window grows up to this under load.',
+        'Longest window of the group commit. An idle broker flushes at once; the window grows up to this under load. Behind a flush that takes longer the next one waits for it, up to 50 ms.',
     }),
   flushInFlight: integer({ min: 1, max: 256 }).default(16).meta({
     env: 'KAFSCALE_FLUSH_IN_FLIGHT',
