@@ -7,6 +7,8 @@ import {
   joinGroup,
   offsetCommit,
   offsetFetch,
+  readRecords,
+  splitBatches,
   syncGroup,
   zeroUuid,
 } from '@kafscale/protocol';
@@ -25,6 +27,7 @@ import {
   LeapingClock,
   leaderEpochOf,
   produceTo,
+  readAll,
 } from './broker-fixture.ts';
 
 jest.setTimeout(30_000);
@@ -35,6 +38,17 @@ describe('Broker', () => {
   const fixture = new BrokerFixture();
 
   afterEach(() => fixture.closeAll());
+
+  const newProducerId = async (client: RawClient): Promise<bigint> => {
+    const { errorCode, producerId } = await client.request(initProducerId, 4, {
+      transactionalId: null,
+      transactionTimeoutMs: 1_000,
+      producerId: -1n,
+      producerEpoch: -1,
+    });
+    expect(errorCode).toBe(0);
+    return producerId;
+  };
 
   /** A member of a group of one, with its assignment. */
   const soleMember = async (client: RawClient, groupId: string) => {
@@ -199,17 +213,72 @@ describe('Broker', () => {
       await waiting.closed;
     });
 
+    it('keeps every acknowledged batch at its offset, and every batch once, over several lost sessions', async () => {
+      const clock = new LeapingClock();
+      const broker = await fixture.start({ clock, config: { sessionTtlMs } });
+      const first = await fixture.connect(broker);
+      await createTopic(first, 't', 2);
+      const acknowledged = new Map<string, string>();
+      let isOver = false;
+
+      /** Sends each batch again, on a new connection if need be, until it is acknowledged. */
+      const produceThrough = async (producer: number): Promise<number> => {
+        const partition = producer % 2;
+        let client: RawClient | undefined;
+        let producerId: bigint | undefined;
+        let sequence = 0;
+        for (;;) {
+          try {
+            client ??= await fixture.connect(broker);
+            producerId ??= await newProducerId(client);
+            const value = `${producer}-${sequence}`;
+            const records = batch([value], { producerId, producerEpoch: 0, baseSequence: sequence });
+            const { errorCode, baseOffset } = await produceTo(client, 't', partition, records);
+            if (errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER) continue;
+            expect(errorCode).toBe(0);
+            acknowledged.set(`${partition}/${baseOffset}`, value);
+            sequence += 1;
+            if (isOver) return sequence;
+          } catch (error) {
+            if (!(error instanceof ConnectionClosed) && (error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') {
+              throw error;
+            }
+            await client?.close();
+            client = undefined;
+          }
+        }
+      };
+      const producers = [0, 1, 2, 3].map(produceThrough);
+      for (let loss = 0; loss < 4; loss += 1) {
+        const before = acknowledged.size;
+        await eventually('producers go on', () => acknowledged.size > before + 40);
+        clock.leap(sessionTtlMs + 1);
+      }
+      const before = acknowledged.size;
+      await eventually('producers go on', () => acknowledged.size > before + 40);
+      isOver = true;
+      const counts = await Promise.all(producers);
+
+      const client = await fixture.connect(broker);
+      const stored = new Map<string, string>();
+      for (const partition of [0, 1]) {
+        const { batches } = splitBatches(await readAll(client, 't', partition));
+        for (const found of batches) {
+          const [record] = readRecords(found, 1_000);
+          stored.set(`${partition}/${found.baseOffset}`, record!.value!.toString());
+        }
+      }
+      expect(new Map([...stored].filter(([at]) => acknowledged.has(at)))).toEqual(acknowledged);
+      expect([...stored.values()].sort()).toEqual([...new Set(stored.values())].sort());
+      expect(stored.size).toBe(counts.reduce((sum, count) => sum + count, 0));
+    });
+
     it('keeps idempotent producers going where they stopped', async () => {
       const clock = new LeapingClock();
       const broker = await fixture.start({ clock, config: { sessionTtlMs } });
       const before = await fixture.connect(broker);
       await createTopic(before, 't');
-      const { producerId } = await before.request(initProducerId, 4, {
-        transactionalId: null,
-        transactionTimeoutMs: 1_000,
-        producerId: -1n,
-        producerEpoch: -1,
-      });
+      const producerId = await newProducerId(before);
       const sequenced = (baseSequence: number) => batch(['x'], { producerId, producerEpoch: 0, baseSequence });
       expect((await produceTo(before, 't', 0, sequenced(0))).baseOffset).toBe(0);
       clock.leap(sessionTtlMs + 1);
