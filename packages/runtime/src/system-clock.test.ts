@@ -18,4 +18,21 @@ describe('systemClock', () => {
     await expect(sleeping).rejects.toThrow('stopped');
     await expect(systemClock.sleep(1, controller.signal)).rejects.toThrow('stopped');
   });
+
+  it('never runs a callback before its time', async () => {
+    const early: number[] = [];
+    await Promise.all(
+      Array.from({ length: 2_000 }, async (_, index) => {
+        await new Promise((resolve) => setTimeout(resolve, index % 40));
+        const delayMs = (index % 97) / 13;
+        const dueMs = systemClock.monotonicMs() + delayMs;
+        await new Promise<void>((resolve) => systemClock.schedule(delayMs, resolve));
+        early.push(Math.max(0, dueMs - systemClock.monotonicMs()));
+        const wokenMs = systemClock.monotonicMs() + delayMs;
+        await systemClock.sleep(delayMs);
+        early.push(Math.max(0, wokenMs - systemClock.monotonicMs()));
+      }),
+    );
+    expect(early.filter((ms) => ms > 0)).toEqual([]);
+  });
 });
