@@ -141,9 +141,13 @@ export class LiveGroup {
     this.#cancelWake = clock.schedule(Math.max(0, dueMs - clock.monotonicMs()), () => this.#wake());
   }
 
-  /** Runs what is due; not while a record is being stored, for heartbeats may wait behind it. */
+  /** Runs what is due; not while a record is being stored, for heartbeats may wait behind it, but then as soon as it is. */
   #wake(): void {
-    if (this.#closed || this.#storing) return;
+    if (this.#closed) return;
+    if (this.#storing) {
+      this.#wakeMs = Number.NEGATIVE_INFINITY; // whatever the time is then: this timer may have come early, and is gone
+      return;
+    }
     this.#wakeMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#dependencies.clock.monotonicMs();
     const due = [...this.#deadlines.values()].filter(({ dueMs }) => dueMs <= nowMs);
