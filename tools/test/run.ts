@@ -23,6 +23,7 @@ function chosenSuites(): readonly Suite[] {
 
 async function reasonToSkip(suite: Suite): Promise<string | undefined> {
   if (suite.needsRoot === true && !isRoot()) return 'it needs root';
+  await missingPrograms(suite.wants ?? []);
   const missing = await missingPrograms(suite.needs);
   return missing.length === 0 ? undefined : `${missing.join(', ')} not found`;
 }
@@ -31,7 +32,6 @@ const folder = await mkdtemp(join(tmpdir(), 'kafscale-test-'));
 const total = { passed: 0, failed: 0, skipped: 0 };
 const started = Date.now();
 console.log(`logs of the suites: ${folder}`);
-if (inCi) await missingPrograms(['kcat']);
 
 for (const suite of chosenSuites()) {
   const suiteStarted = Date.now();

@@ -15,6 +15,8 @@ export interface Suite {
   readonly about: string;
   /** Programs without which it is skipped by name on a user's machine, and fails in CI. */
   readonly needs: readonly string[];
+  /** Programs without which a part of it is skipped, which it says itself. */
+  readonly wants?: readonly string[];
   /** True when it cannot run as this user, whatever is installed. */
   readonly needsRoot?: boolean;
   readonly timeoutMinutes: number;
@@ -95,6 +97,7 @@ export const suites: readonly Suite[] = [
     name: 'clients',
     about: 'real clients with their default settings',
     needs: [],
+    wants: ['mvn', 'javac', 'python3', 'kcat'],
     timeoutMinutes: 15,
     counted: 'jest',
     command: () => e2e('e2e/clients'),
