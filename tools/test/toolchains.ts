@@ -9,6 +9,7 @@ const debianPackages: Readonly<Record<string, string>> = {
   mvn: 'maven',
   java: 'default-jdk-headless',
   javac: 'default-jdk-headless',
+  jar: 'default-jdk-headless',
   python3: 'python3-pip',
   'mkfs.ext4': 'e2fsprogs',
   losetup: 'mount',
