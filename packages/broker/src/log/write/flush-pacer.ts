@@ -3,7 +3,8 @@
  * producers that were just answered get a millisecond to come back and share the flush of those who wait already. Every such early
  * flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however many producers
  * and partitions it comes from. Behind a flush under way the next one waits for the window, or as long as the last one took: a
- * store that takes longer than the window is not given more, smaller flushes for it. Under load a flush closes when it is full.
+ * store that takes longer than the window is not given more, smaller flushes for it. An ample one waits for the window alone, and
+ * a full one for nothing.
  */
 import type { Clock } from '@kafscale/runtime';
 import type { FlushBuffer } from './flush-buffer.ts';
@@ -24,6 +25,8 @@ const burstTokens = 8;
 const companyMs = 1;
 /** A store slower than this is better used by several flushes at once. */
 const maxPatienceMs = 50;
+/** From this size on a flush costs as much for its bytes as for itself, and is better on its way beside others. */
+const ampleBytes = 512 * 1024;
 
 /** Close now, look again in so many milliseconds, or wait for the next append or finished upload. */
 export type FlushDecision = 'close' | 'wait' | { readonly afterMs: number };
@@ -66,9 +69,13 @@ export class FlushPacer {
     if (buffer.sizeBytes >= maxBytes || buffer.entryCount >= maxEntries) return 'close';
     const nowMs = this.#clock.monotonicMs();
     const ageMs = nowMs - this.#openedMs;
-    if (unsettled > 0) return ageMs >= this.#patienceMs ? 'close' : { afterMs: Math.ceil(this.#patienceMs - ageMs) };
+    const isAmple = buffer.sizeBytes >= ampleBytes;
+    if (unsettled > 0) {
+      const waitMs = (isAmple ? windowMs : this.#patienceMs) - ageMs;
+      return waitMs <= 0 ? 'close' : { afterMs: Math.ceil(waitMs) };
+    }
     const aloneMs = nowMs - Math.max(this.#openedMs, this.#answeredMs);
-    if (windowMs > 0 && buffer.batchCount < this.#expectedBatches && aloneMs < companyMs)
+    if (windowMs > 0 && !isAmple && buffer.batchCount < this.#expectedBatches && aloneMs < companyMs)
       return { afterMs: Math.ceil(companyMs - aloneMs) };
     if (ageMs >= windowMs) return 'close';
     if (!this.#hasToken(nowMs)) return { afterMs: Math.ceil(windowMs - ageMs) };
