@@ -3,6 +3,8 @@
  * and a group goes on where it committed.
  */
 import kafkajs from 'kafkajs';
+import { RawClient } from '@kafscale/testkit';
+import { fetch, splitBatches, zeroUuid } from '@kafscale/protocol';
 import { startBrokerUnderTest, type BrokerUnderTest } from '../broker-under-test.ts';
 import { clients, missingProgram, type Client, type ClientProgram, type Report } from './client-programs.ts';
 import { recordLine, recordSet, type ReadRecord, type SentRecord } from './records.ts';
@@ -38,6 +40,48 @@ function expectWhole(read: readonly ReadRecord[], sizes: ReadonlyMap<number, num
     const offsets = read.filter((record) => record.partition === partition).map(({ offset }) => offset);
     expect(offsets).toEqual(Array.from({ length: size }, (_, offset) => offset));
   }
+}
+
+/** The codecs of the batches as they are stored. */
+async function storedCodecs(topic: string, partitions: Iterable<number>): Promise<Set<string | undefined>> {
+  const client = await RawClient.connect({ port: Number(broker.bootstrap.split(':').at(-1)) });
+  const codecs = new Set<string | undefined>();
+  try {
+    for (const partition of partitions) {
+      for (let fetchOffset = 0, isAtEnd = false; !isAtEnd;) {
+        const wanted = { partition, currentLeaderEpoch: -1, fetchOffset, lastFetchedEpoch: -1, logStartOffset: -1 };
+        const { responses } = await client.request(fetch, 11, {
+          clusterId: null,
+          replicaId: -1,
+          replicaState: { replicaId: -1, replicaEpoch: -1n },
+          maxWaitMs: 0,
+          minBytes: 0,
+          maxBytes: 2 ** 24,
+          isolationLevel: 0,
+          sessionId: 0,
+          sessionEpoch: -1,
+          topics: [
+            {
+              topic,
+              topicId: zeroUuid,
+              partitions: [{ ...wanted, partitionMaxBytes: 2 ** 24, replicaDirectoryId: zeroUuid, highWatermark: -1 }],
+            },
+          ],
+          forgottenTopicsData: [],
+          rackId: '',
+        });
+        const bytes = Buffer.concat(responses[0]?.partitions[0]?.records ?? []);
+        isAtEnd = bytes.length === 0;
+        for (const batch of splitBatches(bytes).batches) {
+          codecs.add(batch.codec);
+          fetchOffset = batch.nextOffset;
+        }
+      }
+    }
+  } finally {
+    await client.close();
+  }
+  return codecs;
 }
 
 function expectSameRecords(read: readonly SentRecord[], sent: readonly SentRecord[]): void {
@@ -76,6 +120,11 @@ describe.each(clients)('$name', (client: Client) => {
 
   it('reads every offset once, without a gap', async () => {
     expectWhole(read, await logSizes(topic));
+  });
+
+  it('stores batches in each of these codecs, as they were sent', async () => {
+    const sizes = await logSizes(topic);
+    expect([...(await storedCodecs(topic, sizes.keys()))].sort()).toEqual([...client.codecs].sort());
   });
 
   if (client.tellsOffsets) {
