@@ -102,6 +102,15 @@ describe('a fetch', () => {
     expect(held()).toBe(0);
   });
 
+  it('counts the bytes of the records it gives', async () => {
+    const { broker, logs, commit, handle } = setUp();
+    await commit(logs[0]!, 3);
+    await handle(request([wanted({ fetchOffset: 10 })]));
+    const { text } = await broker.services.metrics.scrape();
+    const bytes = makeBatch(10, 10, 100).length + makeBatch(20, 10, 100).length;
+    expect(text).toContain(`kafscale_fetched_bytes_total ${bytes}\n`);
+  });
+
   it.each([4, 7, 11, 12, 13, 15, 18])('is answered in version %i', async (apiVersion) => {
     const { logs, commit, handle } = setUp();
     await commit(logs[0]!);

@@ -82,6 +82,7 @@ export const fetchHandler = defineHandler({
     }
     const fetched = await fetchRecords(targets, fetchLimits(request, sought, services), services, signal);
     context.afterResponse(() => releaseAll(fetched));
+    services.metrics.fetchedBytes.inc(recordBytesOf(fetched));
 
     let next = 0;
     const results = sought.map(({ log, error }) => (log === undefined ? { error } : fetched[next++]!));
@@ -100,6 +101,13 @@ export const fetchHandler = defineHandler({
     return response(ErrorCode.NONE, sessionId, [...topics.values()], [...endpoints.values()]);
   },
 });
+
+/** Of all partitions together. */
+function recordBytesOf(fetched: readonly FetchedPartition[]): number {
+  let bytes = 0;
+  for (const partition of fetched) if (partition.error === undefined) bytes += partition.slices.bytes;
+  return bytes;
+}
 
 const response = (
   errorCode: ErrorCode,

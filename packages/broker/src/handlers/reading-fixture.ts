@@ -9,6 +9,7 @@ import { TimeIndex } from '../log/time-index.ts';
 import type { BrokerImage, MetadataImage, PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
 import type { RequestContext } from './define-handler.ts';
 import { FetchSessions } from './fetch-sessions.ts';
+import { createMetrics } from '../metrics/metrics.ts';
 import type { Services } from './services.ts';
 
 export interface HandlerCall {
@@ -48,6 +49,7 @@ export class ReadingServices {
     const parts = {
       config: brokerConfigSchema.parse({}),
       clock,
+      metrics: createMetrics(),
       image,
       logs: this.#logs,
       reader: this.reading.reader,
