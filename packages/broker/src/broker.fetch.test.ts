@@ -127,6 +127,14 @@ describe('Fetch, from the whole broker', () => {
     ).toEqual([0]);
   });
 
+  it('tells the end of the log behind a produce that came before on the connection', async () => {
+    await createTopic(client, 'behind-a-produce');
+    const produced = produceTo(client, 'behind-a-produce', 0, batch(['a', 'b']));
+    const { offset } = await offsetAt(client, 'behind-a-produce', timestamps.latest);
+    expect(offset).toBe(2);
+    await produced;
+  });
+
   it('is woken by a produce while it waits', async () => {
     await createTopic(client, 'woken');
     const consumer = await fixture.connect(broker);

@@ -19,7 +19,6 @@ const maxConcurrentMoves = 100;
 
 export const deleteRecordsHandler = defineHandler({
   api: deleteRecords,
-  concurrent: true,
 
   fail: (code, request) => ({
     throttleTimeMs: 0,

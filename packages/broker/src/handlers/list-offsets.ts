@@ -44,7 +44,6 @@ const maxConcurrentLookups = 32;
 
 export const listOffsetsHandler = defineHandler({
   api: listOffsets,
-  concurrent: true,
 
   fail: (code, request) => ({
     throttleTimeMs: 0,

@@ -15,7 +15,6 @@ type PartitionResponse = ResponseOf<typeof offsetForLeaderEpoch>['topics'][numbe
 
 export const offsetForLeaderEpochHandler = defineHandler({
   api: offsetForLeaderEpoch,
-  concurrent: true,
 
   fail: (code, request) => ({
     throttleTimeMs: 0,
