@@ -69,8 +69,13 @@ async function openEmbeddedStores(
 ): Promise<Stores> {
   const folder = resolve(dataDir);
   const metadataStore = await EmbeddedMetadataStore.open({ folder: join(folder, 'metadata'), clock, random });
-  const objectStore = await FolderObjectStore.open({ folder: join(folder, 'objects') });
-  return { metadataStore, objectStore: new InstrumentedObjectStore(objectStore, clock, observe(metrics)) };
+  try {
+    const objectStore = await FolderObjectStore.open({ folder: join(folder, 'objects') });
+    return { metadataStore, objectStore: new InstrumentedObjectStore(objectStore, clock, observe(metrics)) };
+  } catch (error) {
+    await metadataStore.close();
+    throw error;
+  }
 }
 
 const observe = (metrics: BrokerMetrics) => (observation: ObjectStoreObservation) => {

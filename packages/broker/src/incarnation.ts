@@ -3,7 +3,7 @@
  * built here, in the order they need each other, and none outlives the session.
  */
 import { ErrorCode, KafkaError, type BrokerConfig } from '@kafscale/protocol';
-import { SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { settlesWithin, SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { registerBroker } from './cluster/broker-registration.ts';
 import { Ownership, type AcquiredPartition } from './cluster/ownership.ts';
 import { Topics } from './cluster/topics.ts';
@@ -68,6 +68,7 @@ export class Incarnation {
   readonly #hotTail: HotTail;
   readonly #cache: BlockCache;
   readonly #metrics: BrokerMetrics;
+  readonly #logger: Logger;
   readonly #arena: SlabArena;
   readonly #stopUpkeep: () => void;
 
@@ -80,6 +81,7 @@ export class Incarnation {
     readonly hotTail: HotTail;
     readonly cache: BlockCache;
     readonly metrics: BrokerMetrics;
+    readonly logger: Logger;
     readonly arena: SlabArena;
     readonly stopUpkeep: () => void;
   }) {
@@ -92,6 +94,7 @@ export class Incarnation {
     this.#hotTail = parts.hotTail;
     this.#cache = parts.cache;
     this.#metrics = parts.metrics;
+    this.#logger = parts.logger;
     this.#arena = parts.arena;
     this.#stopUpkeep = parts.stopUpkeep;
   }
@@ -272,6 +275,7 @@ export class Incarnation {
       hotTail,
       cache,
       metrics,
+      logger,
       arena,
       stopUpkeep: () => {
         stopExpiry();
@@ -298,22 +302,38 @@ export class Incarnation {
     metrics.consumerGroups.set(this.services.groups.groupCount);
   }
 
-  /** Lets what was accepted settle, then gives the session up. After a lost session everything without outcome is refused. */
+  /**
+   * Lets what was accepted settle, but not for ever, then gives the session up. After a lost session everything without outcome is
+   * refused; what a store that does not answer leaves open is never answered, and its lease expires by itself.
+   */
   async close(): Promise<void> {
     this.#stopUpkeep();
     this.#ownership.close();
-    if (this.#session.endReason === undefined) {
-      await this.#appender.settled();
-      await this.services.groups.close();
-      await this.#session.revoke(new Error('the broker was stopped'));
-    } else {
-      await this.services.groups.close();
-    }
+    const { clock, config, groups } = this.services;
+    const isSettled = await settlesWithin(
+      clock,
+      config.shutdownTimeoutMs,
+      Promise.all([this.#settled(), groups.close()]),
+    );
+    if (!isSettled) this.#logger.error('the stores do not answer: what was accepted last has no outcome');
+    if (this.#session.endReason === undefined) await this.#revoke();
     this.#appender.abandon(new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER));
     for (const log of [...this.services.logs.all()]) this.services.logs.close(log.topicId, log.partition);
     await this.#image.close();
     this.#hotTail.clear();
     this.#arena.close();
+  }
+
+  async #settled(): Promise<void> {
+    if (this.#session.endReason === undefined) await this.#appender.settled();
+  }
+
+  async #revoke(): Promise<void> {
+    try {
+      await this.#session.revoke(new Error('the broker was stopped'));
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the session could not be given up; it expires');
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import { withDeadline } from './deadline.ts';
+import { settlesWithin, withDeadline } from './deadline.ts';
 
 /** A clock whose timers fire when the test says so. */
 function manualClock() {
@@ -36,5 +36,21 @@ describe('withDeadline', () => {
     for (const fire of timers.keys()) fire();
     expect(signal?.reason).toEqual(new Error('no answer within 50 ms'));
     await expect(work).resolves.toBe('partial');
+  });
+});
+
+describe('settlesWithin', () => {
+  it('says that the work settled, fails as it does, and leaves no timer', async () => {
+    const { clock, timers } = manualClock();
+    await expect(settlesWithin(clock, 50, Promise.resolve('done'))).resolves.toBe(true);
+    await expect(settlesWithin(clock, 50, Promise.reject(new Error('failed')))).rejects.toThrow('failed');
+    expect(timers.size).toBe(0);
+  });
+
+  it('stops waiting for work that never ends', async () => {
+    const { clock, timers } = manualClock();
+    const settles = settlesWithin(clock, 50, new Promise(() => undefined));
+    for (const [fire, delayMs] of timers) if (delayMs === 50) fire();
+    await expect(settles).resolves.toBe(false);
   });
 });

@@ -1,4 +1,4 @@
-/** A bound on one wait, measured by the process's clock. */
+/** Bounds on one wait, measured by the process's clock. */
 import type { Clock } from './clock.ts';
 
 /**
@@ -16,6 +16,19 @@ export async function withDeadline<T>(
   });
   try {
     return await work(controller.signal);
+  } finally {
+    cancel();
+  }
+}
+
+/** Waits for `work`, but no longer than `limitMs`: true when it settled well in time, false when it goes on by itself. Rejects as it does. */
+export async function settlesWithin(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<boolean> {
+  let cancel = () => {};
+  const limit = new Promise<false>((resolve) => {
+    cancel = clock.schedule(limitMs, () => resolve(false));
+  });
+  try {
+    return await Promise.race([work.then(() => true), limit]);
   } finally {
     cancel();
   }

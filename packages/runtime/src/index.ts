@@ -18,5 +18,5 @@ export {
 export { cryptoRandom, seededRandom, type Random } from './random.ts';
 export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
 export { systemClock } from './system-clock.ts';
-export { withDeadline } from './deadline.ts';
+export { settlesWithin, withDeadline } from './deadline.ts';
 export { SlabArena, type SlabPiece } from './slab-arena.ts';
