@@ -49,7 +49,7 @@ function entry(field: string, type: z.ZodType, defaultValue: SettingValue | unde
   return `### \`${name!}\`\n\n${text}\n\n${facts.map((fact) => `- ${fact}`).join('\n')}\n`;
 }
 
-type SettingValue = string | number | boolean | ListenAddress;
+type SettingValue = readonly string[] | string | number | boolean | ListenAddress;
 type Unit = 'bytes' | 'milliseconds' | 'none';
 
 function unitOf(field: string): Unit {
@@ -67,6 +67,7 @@ function range({ type, minimum, maximum, enum: words }: FieldSchema, unit: Unit)
 
 /** The value as it is set, and in larger units where that is easier to read. */
 function shown(value: SettingValue, unit: Unit): string {
+  if (value instanceof Array) return shown(value.join(','), unit);
   if (typeof value === 'object') {
     const { host = '', port } = value;
     return `\`${host}:${port}\``;

@@ -4,20 +4,15 @@
  */
 import type { BrokerConfig } from '@kafscale/protocol';
 import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
-import { join, resolve } from 'node:path';
 import { clusterIdentity } from './cluster/cluster-identity.ts';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
 import { crashingFailpoint, noFailpoint } from './log/write/failpoint.ts';
-import { EmbeddedMetadataStore } from './metadata/embedded-metadata-store.ts';
-import type { MetadataStore } from './metadata/metadata-store.ts';
 import { createMetrics, type BrokerMetrics } from './metrics/metrics.ts';
 import { MetricsServer } from './metrics/metrics-server.ts';
 import { Listener } from './network/listener.ts';
 import { findFreePort } from './network/free-port.ts';
-import { FolderObjectStore } from './storage/folder-object-store.ts';
-import { InstrumentedObjectStore, type ObjectStoreObservation } from './storage/instrumented-object-store.ts';
-import type { ObjectStore } from './storage/object-store.ts';
+import { openStores, type Stores } from './open-stores.ts';
 
 export interface BrokerDependencies {
   readonly clock: Clock;
@@ -36,11 +31,6 @@ export interface RunningBroker {
   close(): Promise<void>;
 }
 
-interface Stores {
-  readonly objectStore: ObjectStore;
-  readonly metadataStore: MetadataStore;
-}
-
 interface Life {
   readonly incarnation: Incarnation;
   readonly listener: Listener;
@@ -48,10 +38,17 @@ interface Life {
 
 const restartBackoff = { baseMs: 200, maxMs: 5_000 };
 
-/** Starts a broker on the embedded stores; resolves when clients can be served. Throws what keeps it from starting. */
-export async function startBroker(config: BrokerConfig, dependencies: BrokerDependencies): Promise<RunningBroker> {
+/**
+ * Starts a broker on the stores that the configuration names, or on `stores`, which it then closes with itself. Resolves when
+ * clients can be served; throws what keeps it from starting.
+ */
+export async function startBroker(
+  config: BrokerConfig,
+  dependencies: BrokerDependencies,
+  given?: Stores,
+): Promise<RunningBroker> {
   const metrics = createMetrics();
-  const stores = await openEmbeddedStores(config, dependencies, metrics);
+  const stores = given ?? (await openStores(config, dependencies, metrics));
   const broker = new Broker(config, dependencies, stores, metrics);
   try {
     await broker.start();
@@ -61,31 +58,6 @@ export async function startBroker(config: BrokerConfig, dependencies: BrokerDepe
   }
   return broker;
 }
-
-async function openEmbeddedStores(
-  { dataDir }: BrokerConfig,
-  { clock, random }: BrokerDependencies,
-  metrics: BrokerMetrics,
-): Promise<Stores> {
-  const folder = resolve(dataDir);
-  const metadataStore = await EmbeddedMetadataStore.open({ folder: join(folder, 'metadata'), clock, random });
-  try {
-    const objectStore = await FolderObjectStore.open({ folder: join(folder, 'objects') });
-    return { metadataStore, objectStore: new InstrumentedObjectStore(objectStore, clock, observe(metrics)) };
-  } catch (error) {
-    await metadataStore.close();
-    throw error;
-  }
-}
-
-const observe = (metrics: BrokerMetrics) => (observation: ObjectStoreObservation) => {
-  const { operation, durationMs, outcome } = observation;
-  if (outcome !== 'ok') metrics.objectStoreErrors.inc({ operation, kind: outcome });
-  else if (operation === 'create') {
-    metrics.s3UploadDurationSeconds.observe(durationMs / 1_000);
-    metrics.s3UploadDurationMs.observe(durationMs);
-  } else if (operation === 'read') metrics.s3DownloadDurationMs.observe(durationMs);
-};
 
 /** As from outside: nothing is flushed, closed or answered. */
 const killProcess = () => process.kill(process.pid, 'SIGKILL');

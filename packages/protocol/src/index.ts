@@ -3,6 +3,7 @@ export {
   encodeSegment,
   groupShard,
   groupShards,
+  groupShardsTopicId,
   metadataKeys,
   metadataPrefixes,
   type LaneName,

@@ -29,7 +29,7 @@ describe('registering a broker', () => {
     expect(await register()).toBe(5);
     const { items } = await store.range({ key: metadataKeys.broker(5) });
     expect(items[0]?.leaseId).toBe(session.leaseId);
-    expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint });
+    expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint, draining: false });
   });
 
   it('claims the lowest free id where none is configured', async () => {

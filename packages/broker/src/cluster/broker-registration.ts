@@ -38,7 +38,7 @@ export async function registerBroker(
 ): Promise<number> {
   const { store, lane, clock } = dependencies;
   const { incarnation, leaseId, endpoint, signal, waitMs = 0 } = registration;
-  const value = metadata.BrokerRecord.encode({ incarnation, ...endpoint }).finish();
+  const value = metadata.BrokerRecord.encode({ incarnation, ...endpoint, draining: false }).finish();
   const giveUpMs = clock.monotonicMs() + waitMs;
   for (;;) {
     signal?.throwIfAborted();

@@ -9,7 +9,11 @@ const clusterIdBytes = 16;
 export async function clusterIdentity(store: MetadataStore, clock: Clock, random: Random): Promise<string> {
   const key = metadataKeys.cluster;
   const clusterId = random.bytes(clusterIdBytes).toString('base64url');
-  const value = metadata.ClusterRecord.encode({ clusterId, createdMs: BigInt(clock.wallMs()) }).finish();
+  const value = metadata.ClusterRecord.encode({
+    clusterId,
+    createdMs: BigInt(clock.wallMs()),
+    generation: 0n,
+  }).finish();
   const { succeeded, ranges } = await store.transact({
     compare: [{ key, target: 'createRevision', operator: '=', operand: 0 }],
     success: [{ type: 'put', key, value }],

@@ -83,6 +83,10 @@ describe('Ownership', () => {
       logStartOffset: 40n,
       foldedOffset: 30n,
       epochStarts: [{ leaderEpoch: 2, startOffset: 10n }],
+      nextOffset: 20n,
+      chunks: [],
+      segments: [],
+      producerSnapshot: undefined,
     };
     await put(recordKey(0), metadata.PartitionRecord.encode(left).finish());
     const { ownership, opened } = await broker('b', 4);

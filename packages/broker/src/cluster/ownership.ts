@@ -270,7 +270,18 @@ export class Ownership {
   #nextRecord(previous: metadata.PartitionRecord | undefined): metadata.PartitionRecord {
     const { incarnation: owner, brokerId } = this.#dependencies;
     if (previous === undefined) {
-      return { owner, brokerId, leaderEpoch: 0, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+      return {
+        owner,
+        brokerId,
+        leaderEpoch: 0,
+        logStartOffset: 0n,
+        foldedOffset: 0n,
+        epochStarts: [],
+        nextOffset: 0n,
+        chunks: [],
+        segments: [],
+        producerSnapshot: undefined,
+      };
     }
     return { ...previous, owner, brokerId, leaderEpoch: previous.leaderEpoch + 1 };
   }

@@ -69,6 +69,10 @@ export async function topicsFixture({ limits, owners = true, beforeDelete }: Top
           logStartOffset: 0n,
           foldedOffset: 0n,
           epochStarts: [],
+          nextOffset: 0n,
+          chunks: [],
+          segments: [],
+          producerSnapshot: undefined,
         };
         const value = metadata.PartitionRecord.encode(record).finish();
         operations.push({ type: 'put', key: metadataKeys.partition(topicId, partition), value });

@@ -86,6 +86,7 @@ describe('creating topics', () => {
       replicationFactor: 1,
       configs: new Map(),
       createdMs: 0n,
+      deleting: false,
     }).finish();
     const other = store.transact({ compare: [], success: [{ type: 'put', key: metadataKeys.topic('a'), value }] });
     expect(await create('a')).toBe('TOPIC_ALREADY_EXISTS');
@@ -100,6 +101,7 @@ describe('creating topics', () => {
       replicationFactor: 1,
       configs: new Map(),
       createdMs: 0n,
+      deleting: false,
     }).finish();
     const commit = lane.commit.bind(lane);
     lane.commit = async (change) => {

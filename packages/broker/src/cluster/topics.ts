@@ -166,7 +166,13 @@ export class Topics {
 
     const topicId = newTopicId(random);
     const id = Buffer.from(topicId, 'base64url');
-    const record: metadata.TopicRecord = { topicId: id, ...counts, configs, createdMs: BigInt(clock.wallMs()) };
+    const record: metadata.TopicRecord = {
+      topicId: id,
+      ...counts,
+      configs,
+      createdMs: BigInt(clock.wallMs()),
+      deleting: false,
+    };
     const put = putTopic(topic.name, record);
     if (validateOnly) return decodeTopic(topic.name, put.value, 0);
 

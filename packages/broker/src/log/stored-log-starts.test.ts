@@ -17,7 +17,17 @@ function setUp() {
     { logStartOffset: 2, nextOffset: 10, extents: [{ ...extent, baseOffset: 0, nextOffset: 10 }], epochStarts: [] },
   );
   let record: metadata.PartitionRecord = {
-    ...{ owner: 'me', brokerId: 0, leaderEpoch: 0, foldedOffset: 0n, epochStarts: [] },
+    ...{
+      owner: 'me',
+      brokerId: 0,
+      leaderEpoch: 0,
+      foldedOffset: 0n,
+      epochStarts: [],
+      nextOffset: 0n,
+      chunks: [],
+      segments: [],
+      producerSnapshot: undefined,
+    },
     logStartOffset: 2n,
   };
   const calls: { readonly finish: (error?: Error) => void }[] = [];

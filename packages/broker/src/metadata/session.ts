@@ -22,7 +22,7 @@ export interface SessionDependencies {
   readonly settings: SessionSettings;
 }
 
-const laneNames: readonly LaneName[] = ['data', 'coordinator'];
+const laneNames: readonly LaneName[] = ['data', 'coordinator', 'upkeep'];
 
 export class Session {
   readonly incarnation: string;

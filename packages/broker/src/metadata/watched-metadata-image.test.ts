@@ -18,6 +18,7 @@ const putTopic = (name: string, fill: number, configs: [string, string][] = []):
     replicationFactor: 3,
     configs: new Map(configs),
     createdMs: 0n,
+    deleting: false,
   }).finish(),
 });
 
@@ -31,13 +32,23 @@ const putPartition = (fill: number, partition: number, leaderEpoch: number): Ope
     logStartOffset: 0n,
     foldedOffset: 0n,
     epochStarts: [],
+    nextOffset: 0n,
+    chunks: [],
+    segments: [],
+    producerSnapshot: undefined,
   }).finish(),
 });
 
 const putBroker = (brokerId: number): Operation => ({
   type: 'put',
   key: metadataKeys.broker(brokerId),
-  value: metadata.BrokerRecord.encode({ incarnation: 'i', host: `host-${brokerId}`, port: 9092, rack: '' }).finish(),
+  value: metadata.BrokerRecord.encode({
+    incarnation: 'i',
+    host: `host-${brokerId}`,
+    port: 9092,
+    rack: '',
+    draining: false,
+  }).finish(),
 });
 
 async function setUp(first: Operation[] = []) {

@@ -122,6 +122,7 @@ class World implements ScheduleResult {
       replicationFactor: 1,
       configs: new Map(),
       createdMs: 0n,
+      deleting: false,
     }).finish();
     await this.#metadataStore.transact({
       compare: [],

@@ -10,9 +10,33 @@ describe('ObjectNames', () => {
     fc.assert(
       fc.property(flushName, (name) => {
         const key = names.flush(name);
-        expect(key.startsWith(names.flushPrefix)).toBe(true);
-        expect(names.parseFlush(key)).toEqual(name);
-        expect(new ObjectNames('other').parseFlush(key)).toBeUndefined();
+        expect(key.startsWith(names.prefixOf('flush'))).toBe(true);
+        expect(names.parse(key)).toEqual({ kind: 'flush', ...name });
+        expect(new ObjectNames('other').parse(key)).toBeUndefined();
+      }),
+    );
+  });
+
+  it('reads back every name of the other flat folders, and tells them apart', () => {
+    const kind = fc.constantFrom('flush' as const, 'merged' as const, 'shelf' as const, 'index' as const);
+    fc.assert(
+      fc.property(kind, flushName, (of, name) => {
+        expect(names.parse(names.flat(of, name))).toEqual({ kind: of, ...name });
+      }),
+    );
+  });
+
+  it('reads back every segment name, also of a topic that is called like a folder', () => {
+    const topicName = fc.oneof(
+      fc.constantFrom('flush', 'merged', 'shelf', 'index', '__proto__'),
+      fc.stringMatching(/^[A-Za-z0-9_-]{1,249}$/),
+    );
+    const place = fc.record({ topicName, partition: fc.nat(), baseOffset: fc.maxSafeNat() });
+    fc.assert(
+      fc.property(place, flushName, (at, name) => {
+        const { segment: kfs, index } = names.segment(at, name);
+        expect(names.parse(kfs)).toEqual({ kind: 'segment', ...at, ...name });
+        expect(names.parse(index)).toEqual({ kind: 'segment-index', ...at, ...name });
       }),
     );
   });
@@ -69,6 +93,6 @@ describe('ObjectNames', () => {
       key.replace('0000000000000001', '1'),
       key.replace(/flush\/(..)/, (_, folder: string) => `flush/${folder === '00' ? '01' : '00'}`),
     ];
-    for (const candidate of foreign) expect(names.parseFlush(candidate)).toBeUndefined();
+    for (const candidate of foreign) expect(names.parse(candidate)).toBeUndefined();
   });
 });

@@ -1,26 +1,53 @@
 /**
- * The only maker of object keys. Every name is unique for ever: it holds the incarnation, one sequence for all objects of that
- * incarnation, and a random part, so that no retry, late write or recreated topic ever meets another's object. Names never depend
- * on offsets, and flush objects are spread over 256 prefixes, since stores limit the rate of each.
+ * The only maker of object keys. Every name is unique for ever: it holds the incarnation, a sequence of that incarnation, and a
+ * random part, so that no retry, late write, paused compactor or recreated topic ever meets another's object. Names never depend on
+ * offsets for being unique, and what is written often is spread over 256 prefixes, since stores limit the rate of each.
  *
- *   {namespace}/flush/{2 hex}/{incarnation}.{sequence, 16 digits}.{random}.wal
+ *   {namespace}/flush/{2 hex}/{incarnation}.{sequence, 16 digits}.{random}.wal      a flush
+ *   {namespace}/merged/{2 hex}/{incarnation}.{sequence}.{random}.wal                small partitions' batches, put together
+ *   {namespace}/shelf/{2 hex}/{incarnation}.{sequence}.{random}.shelf               manifests
+ *   {namespace}/index/{2 hex}/{incarnation}.{sequence}.{random}.idx                 segment lists and producer snapshots
+ *   {namespace}/{topic}/{partition}/segment-{base offset, 20 digits}-{incarnation}.{sequence}.{random}.kfs, and .index beside it
+ *
+ * Flushes count in one sequence and everything else in another, as the lanes do by which they are published ('data', 'upkeep').
  */
 import { createHash } from 'node:crypto';
 import { checkObjectKey } from './object-key.ts';
 import type { ObjectKey } from './object-store.ts';
 
-const sequenceDigits = 16;
-const safeSegment = /^[A-Za-z0-9_-]{1,64}$/;
-const namespacePattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
-const flushPattern = /^flush\/([0-9a-f]{2})\/([A-Za-z0-9_-]{1,64})\.([0-9]{16})\.([A-Za-z0-9_-]{1,64})\.wal$/;
+/** What an object of one of the flat folders is. */
+export type ObjectKind = 'flush' | 'merged' | 'shelf' | 'index';
 
-export interface FlushObjectName {
+/** Who made an object, and as which. */
+export interface ObjectOrigin {
   readonly incarnation: string;
-  /** The incarnation's sequence, from 0; one more with each object it makes. */
+  /** From 0; one more with each object of the sequence. */
   readonly sequence: number;
   /** At least 64 random bits, new for every attempt, as letters, digits, `_` and `-`. */
   readonly unique: string;
 }
+
+export interface SegmentPlace {
+  readonly topicName: string;
+  readonly partition: number;
+  readonly baseOffset: number;
+}
+
+export type ObjectName =
+  | ({ readonly kind: ObjectKind } & ObjectOrigin)
+  | ({ readonly kind: 'segment' | 'segment-index' } & ObjectOrigin & SegmentPlace);
+
+const sequenceDigits = 16;
+const offsetDigits = 20;
+const extensions: Readonly<Record<ObjectKind, string>> = { flush: 'wal', merged: 'wal', shelf: 'shelf', index: 'idx' };
+const safeSegment = /^[A-Za-z0-9_-]{1,64}$/;
+const namespacePattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/;
+const topicPattern = /^[A-Za-z0-9._-]{1,249}$/;
+const origin = String.raw`([A-Za-z0-9_-]{1,64})\.([0-9]{16})\.([A-Za-z0-9_-]{1,64})`;
+const flatPattern = new RegExp(`^(flush|merged|shelf|index)/([0-9a-f]{2})/${origin}\\.(wal|shelf|idx)$`);
+const segmentPattern = new RegExp(
+  `^([A-Za-z0-9._-]{1,249})/(0|[1-9][0-9]{0,9})/segment-([0-9]{20})-${origin}\\.(kfs|index)$`,
+);
 
 export class ObjectNames {
   readonly #prefix: string;
@@ -36,35 +63,83 @@ export class ObjectNames {
     return this.#prefix;
   }
 
-  /** What the keys of all flush objects start with. */
-  get flushPrefix(): string {
-    return `${this.#prefix}flush/`;
+  /** What the keys of all objects of that kind start with. */
+  prefixOf(kind: ObjectKind): string {
+    return `${this.#prefix}${kind}/`;
   }
 
-  /** Throws RangeError for parts that would not come back from `parseFlush`. */
-  flush({ incarnation, sequence, unique }: FlushObjectName): ObjectKey {
-    const valid = safeSegment.test(incarnation) && safeSegment.test(unique);
-    if (!valid || !Number.isSafeInteger(sequence) || sequence < 0) {
-      throw new RangeError(`no flush object is called ${incarnation} ${sequence} ${unique}`);
-    }
-    const padded = sequence.toString().padStart(sequenceDigits, '0');
-    const key = `${this.flushPrefix}${spread(incarnation, padded)}/${incarnation}.${padded}.${unique}.wal`;
-    checkObjectKey(key);
-    return key;
+  /** Throws RangeError for parts that would not come back from `parse`. */
+  flat(kind: ObjectKind, from: ObjectOrigin): ObjectKey {
+    const text = originText(from);
+    return checked(`${this.prefixOf(kind)}${spread(from)}/${text}.${extensions[kind]}`);
   }
 
-  /** The parts of a flush object's key; undefined for any other key. */
-  parseFlush(key: ObjectKey): FlushObjectName | undefined {
+  flush(from: ObjectOrigin): ObjectKey {
+    return this.flat('flush', from);
+  }
+
+  /** The keys of a partition's segment and of its index. Throws RangeError for parts that would not come back from `parse`. */
+  segment(
+    { topicName, partition, baseOffset }: SegmentPlace,
+    from: ObjectOrigin,
+  ): { readonly segment: ObjectKey; readonly index: ObjectKey } {
+    const valid = topicPattern.test(topicName) && isCount(partition) && isCount(baseOffset);
+    if (!valid) throw new RangeError(`no segment lies at ${topicName} ${partition} ${baseOffset}`);
+    const offset = baseOffset.toString().padStart(offsetDigits, '0');
+    const stem = `${this.#prefix}${topicName}/${partition}/segment-${offset}-${originText(from)}`;
+    return { segment: checked(`${stem}.kfs`), index: checked(`${stem}.index`) };
+  }
+
+  /** What the key says; undefined for a key that is not of our making. */
+  parse(key: ObjectKey): ObjectName | undefined {
     if (!key.startsWith(this.#prefix)) return undefined;
-    const [, folder, incarnation, padded, unique] = flushPattern.exec(key.slice(this.#prefix.length)) ?? [];
-    if (incarnation === undefined || padded === undefined || unique === undefined) return undefined;
-    const sequence = Number(padded);
-    if (!Number.isSafeInteger(sequence) || folder !== spread(incarnation, padded)) return undefined;
-    return { incarnation, sequence, unique };
+    const path = key.slice(this.#prefix.length);
+    return parseFlat(path) ?? parseSegment(path);
   }
 }
 
+function parseFlat(path: string): ObjectName | undefined {
+  const [, kind, folder, incarnation, sequence, unique, extension] = flatPattern.exec(path) ?? [];
+  if (kind === undefined) return undefined;
+  const from = originOf(incarnation!, sequence!, unique!);
+  if (from === undefined || spread(from) !== folder || extensions[kind as ObjectKind] !== extension) return undefined;
+  return { kind: kind as ObjectKind, ...from };
+}
+
+function parseSegment(path: string): ObjectName | undefined {
+  const [, topicName, partition, offset, incarnation, sequence, unique, extension] = segmentPattern.exec(path) ?? [];
+  if (topicName === undefined) return undefined;
+  const from = originOf(incarnation!, sequence!, unique!);
+  const baseOffset = Number(offset);
+  if (from === undefined || !isCount(baseOffset)) return undefined;
+  const kind = extension === 'kfs' ? 'segment' : 'segment-index';
+  return { kind, ...from, topicName, partition: Number(partition), baseOffset };
+}
+
+function originOf(incarnation: string, digits: string, unique: string): ObjectOrigin | undefined {
+  const sequence = Number(digits);
+  return isCount(sequence) ? { incarnation, sequence, unique } : undefined;
+}
+
+function originText({ incarnation, sequence, unique }: ObjectOrigin): string {
+  if (!safeSegment.test(incarnation) || !safeSegment.test(unique) || !isCount(sequence)) {
+    throw new RangeError(`no object is called ${incarnation} ${sequence} ${unique}`);
+  }
+  return `${incarnation}.${padded(sequence)}.${unique}`;
+}
+
+function checked(key: ObjectKey): ObjectKey {
+  checkObjectKey(key);
+  return key;
+}
+
+const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+const padded = (sequence: number) => sequence.toString().padStart(sequenceDigits, '0');
+
 /** The two digits that spread objects over prefixes; known from the name, so that one object can be looked for alone. */
-function spread(incarnation: string, paddedSequence: string): string {
-  return createHash('sha256').update(`${incarnation}/${paddedSequence}`).digest('hex').slice(0, 2);
+function spread({ incarnation, sequence }: ObjectOrigin): string {
+  return createHash('sha256')
+    .update(`${incarnation}/${padded(sequence)}`)
+    .digest('hex')
+    .slice(0, 2);
 }

@@ -4,7 +4,7 @@
  * meaning; where a field had another variable, the older one is listed second.
  */
 import { z } from 'zod';
-import { bytes, flag, integer, listenAddress, milliseconds, oneOf, text } from './setting.ts';
+import { bytes, flag, integer, list, listenAddress, milliseconds, oneOf, ratio, text } from './setting.ts';
 
 const KiB = 2 ** 10;
 const MiB = 2 ** 20;
@@ -16,9 +16,14 @@ const days = 24 * hours;
 const maxInt32 = 2 ** 31 - 1;
 
 const identity = {
-  brokerId: integer({ min: 0, max: maxInt32 })
-    .default(0)
-    .meta({ env: 'KAFSCALE_BROKER_ID', description: 'Id of this broker, unique in its cluster.' }),
+  brokerId: integer({ min: 0, max: maxInt32 }).optional().meta({
+    env: 'KAFSCALE_BROKER_ID',
+    description: 'Id of this broker, unique in its cluster; the lowest that is free unless set.',
+  }),
+  role: oneOf(['broker', 'read']).default('broker').meta({
+    env: 'KAFSCALE_ROLE',
+    description: '`read` owns no partition and serves fetches of committed records only, from the read replica.',
+  }),
   rack: text(255)
     .optional()
     .meta({ env: 'KAFSCALE_RACK', description: 'Rack or availability zone, told to clients in Metadata.' }),
@@ -41,6 +46,94 @@ const addresses = {
 };
 
 const stores = {
+  s3Bucket: text(255).optional().meta({
+    env: 'KAFSCALE_S3_BUCKET',
+    description: 'Bucket that holds the records; without one the embedded stores are used.',
+  }),
+  s3Region: text(64).default('us-east-1').meta({ env: 'KAFSCALE_S3_REGION', description: 'Region of the bucket.' }),
+  s3Endpoint: text(2_048).optional().meta({
+    env: 'KAFSCALE_S3_ENDPOINT',
+    description: 'URL of an S3-compatible service; AWS unless set.',
+  }),
+  s3PathStyle: flag().optional().meta({
+    env: 'KAFSCALE_S3_PATH_STYLE',
+    description: 'Name the bucket in the path instead of the host; `true` when an endpoint is set.',
+  }),
+  s3AccessKey: text(1_024).optional().meta({
+    env: 'KAFSCALE_S3_ACCESS_KEY',
+    description: "Access key; without one the SDK's default credential chain is used, workload identity included.",
+  }),
+  s3SecretKey: text(1_024).optional().meta({ env: 'KAFSCALE_S3_SECRET_KEY', description: 'Secret of the access key.' }),
+  s3SessionToken: text(8_192).optional().meta({
+    env: 'KAFSCALE_S3_SESSION_TOKEN',
+    description: 'Session token of temporary credentials.',
+  }),
+  s3KmsArn: text(2_048).optional().meta({
+    env: 'KAFSCALE_S3_KMS_ARN',
+    description: 'KMS key with which the store encrypts every object (SSE-KMS).',
+  }),
+  s3ReadBucket: text(255).optional().meta({
+    env: 'KAFSCALE_S3_READ_BUCKET',
+    description: 'Replica of the bucket that reads try first; the bucket itself on a miss or an error.',
+  }),
+  s3ReadRegion: text(64).optional().meta({
+    env: 'KAFSCALE_S3_READ_REGION',
+    description: 'Region of the read replica; that of the bucket unless set.',
+  }),
+  s3ReadEndpoint: text(2_048).optional().meta({
+    env: 'KAFSCALE_S3_READ_ENDPOINT',
+    description: 'URL of the service that has the read replica; that of the bucket unless set.',
+  }),
+  s3Concurrency: integer({ min: 1, max: 10_000 })
+    .default(64)
+    .meta({ env: 'KAFSCALE_S3_CONCURRENCY', description: 'Most requests to the store at once.' }),
+  s3HealthWindowMs: milliseconds({ min: 1 * seconds, max: 1 * hours })
+    .default(60 * seconds)
+    .meta({ env: 'KAFSCALE_S3_HEALTH_WINDOW_MS', description: "Time over which the store's health is judged." }),
+  s3LatencyWarnMs: milliseconds({ min: 1 })
+    .default(500)
+    .meta({ env: 'KAFSCALE_S3_LATENCY_WARN_MS', description: 'Mean latency from which the store counts as degraded.' }),
+  s3LatencyCritMs: milliseconds({ min: 1 })
+    .default(3 * seconds)
+    .meta({
+      env: 'KAFSCALE_S3_LATENCY_CRIT_MS',
+      description: 'Mean latency from which the store counts as unavailable.',
+    }),
+  s3ErrorRateWarn: ratio()
+    .default(0.2)
+    .meta({ env: 'KAFSCALE_S3_ERROR_RATE_WARN', description: 'Share of failed requests: degraded from here on.' }),
+  s3ErrorRateCrit: ratio()
+    .default(0.6)
+    .meta({ env: 'KAFSCALE_S3_ERROR_RATE_CRIT', description: 'Share of failed requests: unavailable from here on.' }),
+  etcdEndpoints: list().optional().meta({
+    env: 'KAFSCALE_ETCD_ENDPOINTS',
+    description: 'Addresses of the etcd members, by comma; without one the embedded stores are used.',
+  }),
+  etcdPrefix: text(512).default('/kafscale').meta({
+    env: 'KAFSCALE_ETCD_PREFIX',
+    description: "What all keys start with, followed by the cluster's id, so that a role in etcd can be limited to it.",
+  }),
+  etcdUsername: text(255).optional().meta({ env: 'KAFSCALE_ETCD_USERNAME', description: 'User of etcd.' }),
+  etcdPassword: text(1_024).optional().meta({ env: 'KAFSCALE_ETCD_PASSWORD', description: 'Password of that user.' }),
+  etcdCaFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_ETCD_CA_FILE',
+    description: "File with the certificates that sign etcd's; given one, connections are by TLS.",
+  }),
+  etcdCertFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_ETCD_CERT_FILE',
+    description: 'File with the client certificate for etcd (mTLS).',
+  }),
+  etcdKeyFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_ETCD_KEY_FILE',
+    description: 'File with the key of the client certificate.',
+  }),
+  clusterName: text(64)
+    .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, 'expected letters, digits, ".", "_" and "-"')
+    .default('default')
+    .meta({
+      env: 'KAFSCALE_CLUSTER_ID',
+      description: 'Tells this cluster from others in the same etcd: part of the prefix of its keys.',
+    }),
   dataDir: text(4_096)
     .default('.kafscale')
     .meta({ env: 'KAFSCALE_DATA_DIR', description: 'Folder of the embedded object store and metadata store.' }),
@@ -60,7 +153,7 @@ const writePath = {
   flushBytes: bytes({ min: 64 * KiB, max: 256 * MiB })
     .default(4 * MiB)
     .meta({
-      env: 'KAFSCALE_SEGMENT_BYTES',
+      env: 'KAFSCALE_FLUSH_BYTES',
       description: 'Bytes of record batches that close a flush object before its window ends.',
     }),
   flushIntervalMs: milliseconds({ min: 0, max: 1 * minutes })
@@ -74,6 +167,18 @@ const writePath = {
     env: 'KAFSCALE_FLUSH_IN_FLIGHT',
     description: 'Flush objects that may be on their way to the store together.',
   }),
+  segmentBytes: bytes({ min: 64 * KiB, max: 1 * GiB })
+    .default(16 * MiB)
+    .meta({
+      env: 'KAFSCALE_SEGMENT_BYTES',
+      description: "Bytes of record batches from which a partition's records get a segment object of their own.",
+    }),
+  foldAfterMs: milliseconds({ min: 100, max: 1 * hours })
+    .default(1 * minutes)
+    .meta({
+      env: 'KAFSCALE_FOLD_AFTER_MS',
+      description: 'Age from which flush objects are rewritten by partition and their manifests folded away.',
+    }),
   retentionCheckIntervalMs: milliseconds({ min: 1 * seconds })
     .default(5 * minutes)
     .meta({

@@ -77,3 +77,23 @@ export function listenAddress() {
     return host === undefined || host === '' ? { port } : { host, port };
   });
 }
+
+/** A number from 0 to 1. */
+export function ratio() {
+  const read = (value: unknown): unknown =>
+    typeof value === 'string' && /^\d*\.?\d+$/.test(value.trim()) ? Number(value) : value;
+  const error = ({ input }: { input?: unknown }) => `expected a number from 0 to 1, got ${shown(input)}`;
+  return z.preprocess(read, z.number({ error }).min(0, { error }).max(1, { error }));
+}
+
+/** Texts, separated by commas; at least one. */
+export function list() {
+  const read = (value: unknown): unknown =>
+    typeof value === 'string'
+      ? value
+          .split(',')
+          .map((entry) => entry.trim())
+          .filter((entry) => entry !== '')
+      : value;
+  return z.preprocess(read, z.array(text()).min(1, { error: () => 'expected at least one entry' }));
+}

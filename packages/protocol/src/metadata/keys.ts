@@ -4,8 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 
-/** Which of an incarnation's two lanes: flushes and ownership, or coordinators, so that commits do not wait for flushes. */
-export type LaneName = 'data' | 'coordinator';
+/**
+ * Which of an incarnation's lanes: flushes and changes of ownership, coordinators, or upkeep (publications, shelves, log starts, what
+ * the controller decides), so that none waits for another.
+ */
+export type LaneName = 'data' | 'coordinator' | 'upkeep';
+
+/** Stands where a topic id does in the keys of the group shards' ownership; no topic has it, since it is no UUID. */
+export const groupShardsTopicId = 'group-shards';
 
 const sequenceDigits = 16;
 const partitionDigits = 10;
@@ -43,6 +49,7 @@ function encodeGroupId(groupId: string): string {
 
 export const metadataKeys = {
   cluster: 'cluster',
+  controller: 'controller',
   producerIds: 'producer-ids',
   session: (incarnation: string) => `sessions/${incarnation}`,
   lane: (incarnation: string, lane: LaneName) => `lanes/${incarnation}/${lane}`,
@@ -50,7 +57,9 @@ export const metadataKeys = {
   topic: (name: string) => `topics/${name}`,
   tombstone: (topicId: string) => `tombstones/${topicId}`,
   partition: (topicId: string, partition: number) => `partitions/${topicId}/${padded(partition, partitionDigits)}`,
+  assignment: (topicId: string) => `assignments/${topicId}`,
   manifest: (incarnation: string, sequence: number) => `manifests/${incarnation}/${padded(sequence, sequenceDigits)}`,
+  shelf: (incarnation: string, sequence: number) => `shelves/${incarnation}/${padded(sequence, sequenceDigits)}`,
   group: (groupId: string) => `groups/${shardOf(groupId)}/${encodeGroupId(groupId)}`,
   groupOffsets: (groupId: string, topicId: string, block: number) =>
     `group-offsets/${shardOf(groupId)}/${encodeGroupId(groupId)}/${topicId}/${padded(block, partitionDigits)}`,
@@ -66,7 +75,11 @@ export const metadataPrefixes = {
   tombstones: 'tombstones/',
   partitions: 'partitions/',
   partitionsOf: (topicId: string) => `partitions/${topicId}/`,
+  assignments: 'assignments/',
+  lanes: 'lanes/',
   manifests: 'manifests/',
+  manifestsOf: (incarnation: string) => `manifests/${incarnation}/`,
+  shelves: 'shelves/',
   groups: (shard: number) => `groups/${padded(shard, shardDigits)}/`,
   groupOffsets: (shard: number) => `group-offsets/${padded(shard, shardDigits)}/`,
   groupDeltas: (shard: number) => `group-deltas/${padded(shard, shardDigits)}/`,

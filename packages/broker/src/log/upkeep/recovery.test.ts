@@ -71,7 +71,18 @@ function setUp() {
   };
 
   const recover = async (record: Partial<metadata.PartitionRecord> = {}, { revision }: { revision?: number } = {}) => {
-    const full = { owner: '', brokerId: 0, leaderEpoch: 9, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+    const full = {
+      owner: '',
+      brokerId: 0,
+      leaderEpoch: 9,
+      logStartOffset: 0n,
+      foldedOffset: 0n,
+      epochStarts: [],
+      nextOffset: 0n,
+      chunks: [],
+      segments: [],
+      producerSnapshot: undefined,
+    };
     const present = (await store.range({ key: 'x' })).revision;
     const [result] = await recoverPartitions(
       [{ topicId, partition: 0, record: { ...full, ...record } }],
@@ -239,7 +250,18 @@ describe('recovery', () => {
       { from: 1, to: 3 },
       { partition: 1, from: 0, to: 2 },
     ]);
-    const record = { owner: '', brokerId: 0, leaderEpoch: 9, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+    const record = {
+      owner: '',
+      brokerId: 0,
+      leaderEpoch: 9,
+      logStartOffset: 0n,
+      foldedOffset: 0n,
+      epochStarts: [],
+      nextOffset: 0n,
+      chunks: [],
+      segments: [],
+      producerSnapshot: undefined,
+    };
     const { revision } = await store.range({ key: 'x' });
     const results = await recoverPartitions(
       [0, 1].map((partition) => ({ topicId, partition, record })),

@@ -155,7 +155,18 @@ describe('LogAppender', () => {
     await append(sequenced(0, 2));
     await append(batch({ maxTimestamp: 5_000 }));
     const { revision } = await store.range({ key: 'x' });
-    const record = { owner: '', brokerId: 0, leaderEpoch: 4, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+    const record = {
+      owner: '',
+      brokerId: 0,
+      leaderEpoch: 4,
+      logStartOffset: 0n,
+      foldedOffset: 0n,
+      epochStarts: [],
+      nextOffset: 0n,
+      chunks: [],
+      segments: [],
+      producerSnapshot: undefined,
+    };
     const [result] = await recoverPartitions([{ topicId, partition: 0, record }], revision, {
       store,
       objectStore,

@@ -20,6 +20,8 @@ export const protobufFileName = "metadata/metadata.proto";
 export interface ClusterRecord {
   clusterId: string;
   createdMs: bigint;
+  /** One more with each rebuild from the bucket. A store with a lower one than the bucket's is a thing of the past. */
+  generation: bigint;
 }
 
 /** `sessions/<incarnation>`, bound to the incarnation's lease. Its existence is the only proof of life; never rewritten. */
@@ -40,6 +42,23 @@ export interface BrokerRecord {
   host: string;
   port: number;
   rack: string;
+  /** It takes nothing on any more and hands over what it has. */
+  draining: boolean;
+}
+
+/** `controller`: the incarnation that decides who should own what; taken over only when its session is gone. */
+export interface ControllerRecord {
+  incarnation: string;
+  /** One more with each controller. */
+  epoch: bigint;
+}
+
+/** `assignments/<topic id>`: who should own each partition, as the controller wants it. Who does is in the partition records. */
+export interface AssignmentRecord {
+  /** The incarnations that are named below. */
+  incarnations: string[];
+  /** One entry per partition: 1 + an index into `incarnations`; 0 for nobody. */
+  owners: number[];
 }
 
 /** `topics/<name>`. */
@@ -50,6 +69,8 @@ export interface TopicRecord {
   replicationFactor: number;
   configs: Map<string, string>;
   createdMs: bigint;
+  /** Nobody may own its partitions any more; once nobody does, the name is freed and a tombstone put. */
+  deleting: boolean;
 }
 
 export interface TopicRecord_ConfigsEntry {
@@ -63,7 +84,10 @@ export interface TopicTombstone {
   deletedMs: bigint;
 }
 
-/** `partitions/<topic id>/<partition>`: comes into being with its first owner, deleted with its topic's data. */
+/**
+ * `partitions/<topic id>/<partition>`: comes into being with its first owner, deleted with its topic's data. Coordinator shards have
+ * one each under a topic id of their own (`groupShardsTopicId`), of which only owner, broker id and epoch mean something.
+ */
 export interface PartitionRecord {
   /** The incarnation that may append; empty for none. */
   owner: string;
@@ -73,6 +97,57 @@ export interface PartitionRecord {
   /** Offsets below are described by the index, offsets from here on by manifests. */
   foldedOffset: bigint;
   epochStarts: EpochStart[];
+  /** The end of the log when its owner last published or handed over; the real end is that of the last extent above `folded_offset`. */
+  nextOffset: bigint;
+  /** Where offsets below `folded_offset` lie: first the chunks, then the segments, together ascending and without a gap. */
+  chunks: SegmentChunk[];
+  segments: Segment[];
+  /** `ProducerSnapshot` of the log up to `folded_offset`; absent while no producer state is known. */
+  producerSnapshot: ObjectSlice | undefined;
+}
+
+/** Bytes of an object that are read as a whole and held against their checksum. */
+export interface ObjectSlice {
+  objectKey: string;
+  position: bigint;
+  length: number;
+  crc32c: number;
+}
+
+/** A run of committed batches of one partition, contiguous in one object: a `.kfs` segment, or its share of a merged object. */
+export interface Segment {
+  objectKey: string;
+  baseOffset: bigint;
+  nextOffset: bigint;
+  position: bigint;
+  length: bigint;
+  maxTimestamp: bigint;
+  /** The base offset of the first batch whose max timestamp that is. */
+  maxTimestampBaseOffset: bigint;
+  /** That of its last batch. */
+  leaderEpoch: number;
+}
+
+/** Many segments in a row, described by a `SegmentList` in an index object. */
+export interface SegmentChunk {
+  list: ObjectSlice | undefined;
+  baseOffset: bigint;
+  nextOffset: bigint;
+  segmentCount: number;
+  /** Of the segments' batches. */
+  length: bigint;
+  maxTimestamp: bigint;
+}
+
+export interface SegmentList {
+  segments: Segment[];
+}
+
+/** What a partition's owner must know of its producers to tell duplicates, as of `offset`. */
+export interface ProducerSnapshot {
+  offset: bigint;
+  /** The last batches of each producer, oldest first. */
+  batches: ProducerBatch[];
 }
 
 export interface EpochStart {
@@ -133,6 +208,20 @@ export interface ProducerBatch {
   lastSequence: number;
   baseOffset: bigint;
   lastTimestamp: bigint;
+}
+
+/** `shelves/<incarnation>/<sequence>`: many whole manifests in one object, put by the transaction that removes their keys. */
+export interface ShelfRecord {
+  /** A `Shelf`. */
+  shelf: ObjectSlice | undefined;
+  manifestCount: number;
+  /** The incarnation whose manifests they are; empty once shelves of several were put together. */
+  writer: string;
+}
+
+/** Manifests, oldest first; extents that were dead when it was made are left out. */
+export interface Shelf {
+  manifests: FlushManifest[];
 }
 
 /** `producer-ids`: ids below were handed out in blocks. */
@@ -224,7 +313,7 @@ export interface GroupOffsetsRemoval {
 }
 
 function createBaseClusterRecord(): ClusterRecord {
-  return { clusterId: "", createdMs: 0n };
+  return { clusterId: "", createdMs: 0n, generation: 0n };
 }
 
 export const ClusterRecord: MessageFns<ClusterRecord> = {
@@ -237,6 +326,12 @@ export const ClusterRecord: MessageFns<ClusterRecord> = {
         throw new globalThis.Error("value provided for field message.createdMs of type int64 too large");
       }
       writer.uint32(16).int64(message.createdMs);
+    }
+    if (message.generation !== 0n) {
+      if (BigInt.asIntN(64, message.generation) !== message.generation) {
+        throw new globalThis.Error("value provided for field message.generation of type int64 too large");
+      }
+      writer.uint32(24).int64(message.generation);
     }
     return writer;
   },
@@ -268,6 +363,14 @@ export const ClusterRecord: MessageFns<ClusterRecord> = {
             }
 
             message.createdMs = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.generation = reader.int64() as bigint;
             continue;
           }
         }
@@ -396,7 +499,7 @@ export const LaneRecord: MessageFns<LaneRecord> = {
 };
 
 function createBaseBrokerRecord(): BrokerRecord {
-  return { incarnation: "", host: "", port: 0, rack: "" };
+  return { incarnation: "", host: "", port: 0, rack: "", draining: false };
 }
 
 export const BrokerRecord: MessageFns<BrokerRecord> = {
@@ -412,6 +515,9 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
     }
     if (message.rack !== "") {
       writer.uint32(34).string(message.rack);
+    }
+    if (message.draining !== false) {
+      writer.uint32(40).bool(message.draining);
     }
     return writer;
   },
@@ -461,6 +567,145 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
             message.rack = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.draining = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerRecord(): ControllerRecord {
+  return { incarnation: "", epoch: 0n };
+}
+
+export const ControllerRecord: MessageFns<ControllerRecord> = {
+  encode(message: ControllerRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.incarnation !== "") {
+      writer.uint32(10).string(message.incarnation);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asIntN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type int64 too large");
+      }
+      writer.uint32(16).int64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAssignmentRecord(): AssignmentRecord {
+  return { incarnations: [], owners: [] };
+}
+
+export const AssignmentRecord: MessageFns<AssignmentRecord> = {
+  encode(message: AssignmentRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.incarnations) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.owners.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.owners) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AssignmentRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignmentRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.incarnations.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.owners.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.owners.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -475,7 +720,14 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
 };
 
 function createBaseTopicRecord(): TopicRecord {
-  return { topicId: Buffer.alloc(0), partitionCount: 0, replicationFactor: 0, configs: new Map(), createdMs: 0n };
+  return {
+    topicId: Buffer.alloc(0),
+    partitionCount: 0,
+    replicationFactor: 0,
+    configs: new Map(),
+    createdMs: 0n,
+    deleting: false,
+  };
 }
 
 export const TopicRecord: MessageFns<TopicRecord> = {
@@ -497,6 +749,9 @@ export const TopicRecord: MessageFns<TopicRecord> = {
         throw new globalThis.Error("value provided for field message.createdMs of type int64 too large");
       }
       writer.uint32(40).int64(message.createdMs);
+    }
+    if (message.deleting !== false) {
+      writer.uint32(48).bool(message.deleting);
     }
     return writer;
   },
@@ -555,6 +810,14 @@ export const TopicRecord: MessageFns<TopicRecord> = {
             }
 
             message.createdMs = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.deleting = reader.bool();
             continue;
           }
         }
@@ -688,7 +951,18 @@ export const TopicTombstone: MessageFns<TopicTombstone> = {
 };
 
 function createBasePartitionRecord(): PartitionRecord {
-  return { owner: "", brokerId: 0, leaderEpoch: 0, logStartOffset: 0n, foldedOffset: 0n, epochStarts: [] };
+  return {
+    owner: "",
+    brokerId: 0,
+    leaderEpoch: 0,
+    logStartOffset: 0n,
+    foldedOffset: 0n,
+    epochStarts: [],
+    nextOffset: 0n,
+    chunks: [],
+    segments: [],
+    producerSnapshot: undefined,
+  };
 }
 
 export const PartitionRecord: MessageFns<PartitionRecord> = {
@@ -716,6 +990,21 @@ export const PartitionRecord: MessageFns<PartitionRecord> = {
     }
     for (const v of message.epochStarts) {
       EpochStart.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.nextOffset !== 0n) {
+      if (BigInt.asIntN(64, message.nextOffset) !== message.nextOffset) {
+        throw new globalThis.Error("value provided for field message.nextOffset of type int64 too large");
+      }
+      writer.uint32(56).int64(message.nextOffset);
+    }
+    for (const v of message.chunks) {
+      SegmentChunk.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.segments) {
+      Segment.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.producerSnapshot !== undefined) {
+      ObjectSlice.encode(message.producerSnapshot, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -779,6 +1068,489 @@ export const PartitionRecord: MessageFns<PartitionRecord> = {
             }
 
             message.epochStarts.push(EpochStart.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.nextOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.chunks.push(SegmentChunk.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.segments.push(Segment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.producerSnapshot = ObjectSlice.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseObjectSlice(): ObjectSlice {
+  return { objectKey: "", position: 0n, length: 0, crc32c: 0 };
+}
+
+export const ObjectSlice: MessageFns<ObjectSlice> = {
+  encode(message: ObjectSlice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.objectKey !== "") {
+      writer.uint32(10).string(message.objectKey);
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asIntN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type int64 too large");
+      }
+      writer.uint32(16).int64(message.position);
+    }
+    if (message.length !== 0) {
+      writer.uint32(24).int32(message.length);
+    }
+    if (message.crc32c !== 0) {
+      writer.uint32(37).fixed32(message.crc32c);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ObjectSlice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseObjectSlice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.objectKey = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.position = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.length = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 37) {
+              break;
+            }
+
+            message.crc32c = reader.fixed32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSegment(): Segment {
+  return {
+    objectKey: "",
+    baseOffset: 0n,
+    nextOffset: 0n,
+    position: 0n,
+    length: 0n,
+    maxTimestamp: 0n,
+    maxTimestampBaseOffset: 0n,
+    leaderEpoch: 0,
+  };
+}
+
+export const Segment: MessageFns<Segment> = {
+  encode(message: Segment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.objectKey !== "") {
+      writer.uint32(10).string(message.objectKey);
+    }
+    if (message.baseOffset !== 0n) {
+      if (BigInt.asIntN(64, message.baseOffset) !== message.baseOffset) {
+        throw new globalThis.Error("value provided for field message.baseOffset of type int64 too large");
+      }
+      writer.uint32(16).int64(message.baseOffset);
+    }
+    if (message.nextOffset !== 0n) {
+      if (BigInt.asIntN(64, message.nextOffset) !== message.nextOffset) {
+        throw new globalThis.Error("value provided for field message.nextOffset of type int64 too large");
+      }
+      writer.uint32(24).int64(message.nextOffset);
+    }
+    if (message.position !== 0n) {
+      if (BigInt.asIntN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type int64 too large");
+      }
+      writer.uint32(32).int64(message.position);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asIntN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type int64 too large");
+      }
+      writer.uint32(40).int64(message.length);
+    }
+    if (message.maxTimestamp !== 0n) {
+      if (BigInt.asIntN(64, message.maxTimestamp) !== message.maxTimestamp) {
+        throw new globalThis.Error("value provided for field message.maxTimestamp of type int64 too large");
+      }
+      writer.uint32(48).int64(message.maxTimestamp);
+    }
+    if (message.maxTimestampBaseOffset !== 0n) {
+      if (BigInt.asIntN(64, message.maxTimestampBaseOffset) !== message.maxTimestampBaseOffset) {
+        throw new globalThis.Error("value provided for field message.maxTimestampBaseOffset of type int64 too large");
+      }
+      writer.uint32(56).int64(message.maxTimestampBaseOffset);
+    }
+    if (message.leaderEpoch !== 0) {
+      writer.uint32(64).int32(message.leaderEpoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Segment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSegment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.objectKey = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.baseOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.nextOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.position = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.length = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxTimestamp = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.maxTimestampBaseOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.leaderEpoch = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSegmentChunk(): SegmentChunk {
+  return { list: undefined, baseOffset: 0n, nextOffset: 0n, segmentCount: 0, length: 0n, maxTimestamp: 0n };
+}
+
+export const SegmentChunk: MessageFns<SegmentChunk> = {
+  encode(message: SegmentChunk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.list !== undefined) {
+      ObjectSlice.encode(message.list, writer.uint32(10).fork()).join();
+    }
+    if (message.baseOffset !== 0n) {
+      if (BigInt.asIntN(64, message.baseOffset) !== message.baseOffset) {
+        throw new globalThis.Error("value provided for field message.baseOffset of type int64 too large");
+      }
+      writer.uint32(16).int64(message.baseOffset);
+    }
+    if (message.nextOffset !== 0n) {
+      if (BigInt.asIntN(64, message.nextOffset) !== message.nextOffset) {
+        throw new globalThis.Error("value provided for field message.nextOffset of type int64 too large");
+      }
+      writer.uint32(24).int64(message.nextOffset);
+    }
+    if (message.segmentCount !== 0) {
+      writer.uint32(32).int32(message.segmentCount);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asIntN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type int64 too large");
+      }
+      writer.uint32(40).int64(message.length);
+    }
+    if (message.maxTimestamp !== 0n) {
+      if (BigInt.asIntN(64, message.maxTimestamp) !== message.maxTimestamp) {
+        throw new globalThis.Error("value provided for field message.maxTimestamp of type int64 too large");
+      }
+      writer.uint32(48).int64(message.maxTimestamp);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SegmentChunk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSegmentChunk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.list = ObjectSlice.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.baseOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.nextOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.segmentCount = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.length = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxTimestamp = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSegmentList(): SegmentList {
+  return { segments: [] };
+}
+
+export const SegmentList: MessageFns<SegmentList> = {
+  encode(message: SegmentList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.segments) {
+      Segment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SegmentList {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSegmentList();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.segments.push(Segment.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseProducerSnapshot(): ProducerSnapshot {
+  return { offset: 0n, batches: [] };
+}
+
+export const ProducerSnapshot: MessageFns<ProducerSnapshot> = {
+  encode(message: ProducerSnapshot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0n) {
+      if (BigInt.asIntN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type int64 too large");
+      }
+      writer.uint32(8).int64(message.offset);
+    }
+    for (const v of message.batches) {
+      ProducerBatch.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProducerSnapshot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProducerSnapshot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.batches.push(ProducerBatch.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1427,6 +2199,120 @@ export const ProducerBatch: MessageFns<ProducerBatch> = {
             }
 
             message.lastTimestamp = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseShelfRecord(): ShelfRecord {
+  return { shelf: undefined, manifestCount: 0, writer: "" };
+}
+
+export const ShelfRecord: MessageFns<ShelfRecord> = {
+  encode(message: ShelfRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.shelf !== undefined) {
+      ObjectSlice.encode(message.shelf, writer.uint32(10).fork()).join();
+    }
+    if (message.manifestCount !== 0) {
+      writer.uint32(16).int32(message.manifestCount);
+    }
+    if (message.writer !== "") {
+      writer.uint32(26).string(message.writer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShelfRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShelfRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.shelf = ObjectSlice.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.manifestCount = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.writer = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseShelf(): Shelf {
+  return { manifests: [] };
+}
+
+export const Shelf: MessageFns<Shelf> = {
+  encode(message: Shelf, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.manifests) {
+      FlushManifest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Shelf {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShelf();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.manifests.push(FlushManifest.decode(reader, reader.uint32()));
             continue;
           }
         }
