@@ -30,6 +30,37 @@ export {
   maxInlineManifestBytes,
 } from './stored/flush-object.ts';
 export {
+  decodeIndexFooter,
+  decodeIndexTrailer,
+  decodeProducerSnapshot,
+  decodeSegmentChunk,
+  type IndexedPartition,
+  IndexObjectBuilder,
+  type IndexObjectOrigin,
+  indexTrailerBytes,
+} from './stored/index-object.ts';
+export {
+  defaultIndexInterval,
+  encodeSegmentIndex,
+  type IndexEntry,
+  SegmentIndex,
+  type SegmentIndexInput,
+} from './stored/segment-index.ts';
+export {
+  type DecodedSegment,
+  decodeSegmentObject,
+  decodeSegmentFooter,
+  decodeSegmentHeader,
+  type EncodedSegment,
+  encodeSegmentObject,
+  type SegmentFooter,
+  segmentFooterBytes,
+  type SegmentHeader,
+  segmentHeaderBytes,
+  type SegmentInput,
+} from './stored/segment-object.ts';
+export { type FooterPlace } from './stored/trailer.ts';
+export {
   apis,
   alterClientQuotas,
   alterConfigs,

@@ -12,13 +12,13 @@
  * Big-endian. The footer makes an object explain itself: the manifest in the metadata store is the same description, or points here.
  */
 import { crc32c } from '../records/crc32c.ts';
-import { DecodeError } from '../errors/decode-error.ts';
 import { FlushDescription, FlushManifest } from '../metadata/generated/metadata/metadata.ts';
+import { decodeChecked, decodeTrailer, encodeTrailer, trailerBytes, type FooterPlace } from './trailer.ts';
 
 const magic = 0x4b464c55;
 
 /** Bytes behind the footer. */
-export const flushTrailerBytes = 12;
+export const flushTrailerBytes = trailerBytes;
 
 /** A description up to this size travels in the manifest; a larger one stays in the footer (DESIGN.md 5). */
 export const maxInlineManifestBytes = 16 * 1024;
@@ -29,35 +29,17 @@ export function encodeFlushFooter(description: FlushDescription): {
   readonly trailer: Buffer;
 } {
   const footer = Buffer.from(FlushDescription.encode(description).finish());
-  const trailer = Buffer.allocUnsafe(flushTrailerBytes);
-  trailer.writeUInt32BE(footer.length, 0);
-  trailer.writeUInt32BE(crc32c(footer), 4);
-  trailer.writeUInt32BE(magic, 8);
-  return { footer, trailer };
+  return { footer, trailer: encodeTrailer(footer, magic) };
 }
 
 /** Where the footer of an object of `objectBytes` lies, from its last 12 bytes. Throws DecodeError. */
-export function decodeFlushTrailer(
-  trailer: Buffer,
-  objectBytes: number,
-): { readonly position: number; readonly length: number; readonly crc32c: number } {
-  if (trailer.length !== flushTrailerBytes || trailer.readUInt32BE(8) !== magic) {
-    throw new DecodeError('not a flush object: its trailer has another magic');
-  }
-  const length = trailer.readUInt32BE(0);
-  const position = objectBytes - flushTrailerBytes - length;
-  if (position < 0) throw new DecodeError(`flush object footer of ${length} bytes is longer than the object`);
-  return { position, length, crc32c: trailer.readUInt32BE(4) };
+export function decodeFlushTrailer(trailer: Buffer, objectBytes: number): FooterPlace {
+  return decodeTrailer(trailer, objectBytes, magic, 'a flush object');
 }
 
 /** Throws DecodeError when the bytes are not the footer that `checksum` was made from. */
 export function decodeFlushFooter(footer: Buffer, checksum: number): FlushDescription {
-  if (crc32c(footer) !== checksum) throw new DecodeError('flush object footer fails its checksum');
-  try {
-    return FlushDescription.decode(footer);
-  } catch (error) {
-    throw new DecodeError('flush object footer does not decode', { cause: error });
-  }
+  return decodeChecked(footer, checksum, (bytes) => FlushDescription.decode(bytes), 'flush object footer');
 }
 
 /** The value of a manifest key for an object whose footer lies at `footerPosition`. */

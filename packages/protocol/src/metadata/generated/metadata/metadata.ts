@@ -150,6 +150,50 @@ export interface ProducerSnapshot {
   batches: ProducerBatch[];
 }
 
+/**
+ * The footer of an index object (docs/reference/storage-format.md): what each of its slices is, and the partition records that are
+ * published with it, so that they can be found in the bucket alone.
+ */
+export interface IndexFooter {
+  clusterId: string;
+  incarnation: string;
+  sequence: bigint;
+  createdMs: bigint;
+  topics: IndexTopic[];
+}
+
+export interface IndexTopic {
+  topicId: Buffer;
+  name: string;
+  partitions: IndexPartition[];
+}
+
+export interface IndexPartition {
+  partition: number;
+  /** As the publication puts it, if it comes about: every segment it names holds committed records in any case. */
+  record: PartitionRecord | undefined;
+  slices: IndexSlice[];
+}
+
+export interface IndexSlice {
+  position: bigint;
+  length: number;
+  crc32c: number;
+  content:
+    | //
+    /** A `SegmentList` of these offsets. */
+    { $case: "segmentList"; value: OffsetRange }
+    | //
+    /** A `ProducerSnapshot` as of this offset. */
+    { $case: "producerSnapshot"; value: bigint }
+    | undefined;
+}
+
+export interface OffsetRange {
+  baseOffset: bigint;
+  nextOffset: bigint;
+}
+
 export interface EpochStart {
   leaderEpoch: number;
   startOffset: bigint;
@@ -1551,6 +1595,399 @@ export const ProducerSnapshot: MessageFns<ProducerSnapshot> = {
             }
 
             message.batches.push(ProducerBatch.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIndexFooter(): IndexFooter {
+  return { clusterId: "", incarnation: "", sequence: 0n, createdMs: 0n, topics: [] };
+}
+
+export const IndexFooter: MessageFns<IndexFooter> = {
+  encode(message: IndexFooter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clusterId !== "") {
+      writer.uint32(10).string(message.clusterId);
+    }
+    if (message.incarnation !== "") {
+      writer.uint32(18).string(message.incarnation);
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asIntN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type int64 too large");
+      }
+      writer.uint32(24).int64(message.sequence);
+    }
+    if (message.createdMs !== 0n) {
+      if (BigInt.asIntN(64, message.createdMs) !== message.createdMs) {
+        throw new globalThis.Error("value provided for field message.createdMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.createdMs);
+    }
+    for (const v of message.topics) {
+      IndexTopic.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexFooter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexFooter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sequence = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdMs = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.topics.push(IndexTopic.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIndexTopic(): IndexTopic {
+  return { topicId: Buffer.alloc(0), name: "", partitions: [] };
+}
+
+export const IndexTopic: MessageFns<IndexTopic> = {
+  encode(message: IndexTopic, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicId.length !== 0) {
+      writer.uint32(10).bytes(message.topicId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    for (const v of message.partitions) {
+      IndexPartition.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexTopic {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexTopic();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicId = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.partitions.push(IndexPartition.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIndexPartition(): IndexPartition {
+  return { partition: 0, record: undefined, slices: [] };
+}
+
+export const IndexPartition: MessageFns<IndexPartition> = {
+  encode(message: IndexPartition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partition !== 0) {
+      writer.uint32(8).int32(message.partition);
+    }
+    if (message.record !== undefined) {
+      PartitionRecord.encode(message.record, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.slices) {
+      IndexSlice.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexPartition {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexPartition();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.partition = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.record = PartitionRecord.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.slices.push(IndexSlice.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIndexSlice(): IndexSlice {
+  return { position: 0n, length: 0, crc32c: 0, content: undefined };
+}
+
+export const IndexSlice: MessageFns<IndexSlice> = {
+  encode(message: IndexSlice, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.position !== 0n) {
+      if (BigInt.asIntN(64, message.position) !== message.position) {
+        throw new globalThis.Error("value provided for field message.position of type int64 too large");
+      }
+      writer.uint32(8).int64(message.position);
+    }
+    if (message.length !== 0) {
+      writer.uint32(16).int32(message.length);
+    }
+    if (message.crc32c !== 0) {
+      writer.uint32(29).fixed32(message.crc32c);
+    }
+    switch (message.content?.$case) {
+      case "segmentList":
+        OffsetRange.encode(message.content.value, writer.uint32(34).fork()).join();
+        break;
+      case "producerSnapshot":
+        if (BigInt.asIntN(64, message.content.value) !== message.content.value) {
+          throw new globalThis.Error("value provided for field message.content.value of type int64 too large");
+        }
+        writer.uint32(40).int64(message.content.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexSlice {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexSlice();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.position = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.length = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 29) {
+              break;
+            }
+
+            message.crc32c = reader.fixed32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.content = { $case: "segmentList", value: OffsetRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.content = { $case: "producerSnapshot", value: reader.int64() as bigint };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOffsetRange(): OffsetRange {
+  return { baseOffset: 0n, nextOffset: 0n };
+}
+
+export const OffsetRange: MessageFns<OffsetRange> = {
+  encode(message: OffsetRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.baseOffset !== 0n) {
+      if (BigInt.asIntN(64, message.baseOffset) !== message.baseOffset) {
+        throw new globalThis.Error("value provided for field message.baseOffset of type int64 too large");
+      }
+      writer.uint32(8).int64(message.baseOffset);
+    }
+    if (message.nextOffset !== 0n) {
+      if (BigInt.asIntN(64, message.nextOffset) !== message.nextOffset) {
+        throw new globalThis.Error("value provided for field message.nextOffset of type int64 too large");
+      }
+      writer.uint32(16).int64(message.nextOffset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OffsetRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOffsetRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.baseOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.nextOffset = reader.int64() as bigint;
             continue;
           }
         }
