@@ -19,6 +19,7 @@ import type {
   RangeRequest,
   RangeResult,
   Revision,
+  StoreUsage,
   Transaction,
   TransactionResult,
   WatchBatch,
@@ -152,6 +153,11 @@ export class EmbeddedMetadataStore implements MetadataStore {
       checkPositive('revision', revision);
       this.#keys.compact(revision, this.#durableRevision);
     });
+  }
+
+  /** The file has no bound but the disk, so there is no quota to be told. */
+  usage(signal?: AbortSignal): Promise<StoreUsage> {
+    return this.#answer(signal, () => ({ sizeBytes: this.#keys.sizeBytes, inUseBytes: this.#keys.sizeBytes }));
   }
 
   /** Waits for what is on its way to the disk, then lets the next process in. */

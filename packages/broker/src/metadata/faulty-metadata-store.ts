@@ -12,13 +12,14 @@ import type {
   RangeRequest,
   RangeResult,
   Revision,
+  StoreUsage,
   Transaction,
   TransactionResult,
   WatchBatch,
 } from './metadata-store.ts';
 
 export interface MetadataCall {
-  readonly operation: 'range' | 'transact' | 'grantLease' | 'keepAlive' | 'revokeLease' | 'compact';
+  readonly operation: 'range' | 'transact' | 'grantLease' | 'keepAlive' | 'revokeLease' | 'compact' | 'usage';
   /** 0 for the first call of all, one more with each. */
   readonly index: number;
   /** What `transact` was called with. */
@@ -147,6 +148,10 @@ export class FaultyMetadataStore implements MetadataStore {
     return this.#call({ operation: 'compact' }, () => this.#inner.compact(revision), signal);
   }
 
+  usage(signal?: AbortSignal): Promise<StoreUsage> {
+    return this.#call({ operation: 'usage' }, () => this.#inner.usage(), signal);
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }
@@ -177,7 +182,7 @@ export class FaultyMetadataStore implements MetadataStore {
           outcome.then(resolve, reject);
         });
       });
-      if (call.operation === 'range') return;
+      if (call.operation === 'range' || call.operation === 'usage') return;
       for (const againMs of [fault.deliverAgainAfterMs ?? []].flat()) {
         this.#deliver((fault.deliverAfterMs ?? 0) + againMs, deliver, () => undefined);
       }

@@ -51,6 +51,7 @@ export class KeySpace {
   #batches: (WatchBatch | undefined)[] = [];
   #firstBatch = 0;
   #historyBytes = 0;
+  #sizeBytes = 0;
   #revision: Revision;
   #compactedRevision: Revision;
 
@@ -70,9 +71,16 @@ export class KeySpace {
     return this.#compactedRevision;
   }
 
+  /** What all keys and their history take, about. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
   /** Puts in a key as it was stored earlier. Only before the first transaction. */
   restore(kv: KeyValue): void {
-    this.#entries.insert({ sortKey: sortKey(kv.key), versions: [{ type: 'put', kv }] });
+    const event: WatchEvent = { type: 'put', kv };
+    this.#entries.insert({ sortKey: sortKey(kv.key), versions: [event] });
+    this.#sizeBytes += storedBytes(event);
   }
 
   /**
@@ -189,6 +197,7 @@ export class KeySpace {
     const event: WatchEvent = { type: 'put', kv };
     if (entry === undefined) this.#entries.insert({ sortKey: entryKey, versions: [event] });
     else entry.versions.push(event);
+    this.#sizeBytes += storedBytes(event);
     events.push(event);
   }
 
@@ -198,6 +207,7 @@ export class KeySpace {
       if (kv === undefined) continue;
       const event: WatchEvent = { type: 'delete', key: kv.key, modRevision };
       entry.versions.push(event);
+      this.#sizeBytes += storedBytes(event);
       events.push(event);
     }
   }
@@ -281,7 +291,7 @@ export class KeySpace {
     const version = versions[oldestNeeded]!;
     if (version.type === 'delete' && version.modRevision <= this.#compactedRevision) oldestNeeded += 1;
     if (oldestNeeded === versions.length) this.#entries.remove(key);
-    else if (oldestNeeded > 0) versions.splice(0, oldestNeeded);
+    for (const forgotten of versions.splice(0, oldestNeeded)) this.#sizeBytes -= storedBytes(forgotten);
   }
 }
 
@@ -302,6 +312,9 @@ function asOf({ versions }: KeyHistory, revision: Revision): KeyValue | undefine
   }
   return undefined;
 }
+
+const storedBytes = (event: WatchEvent): number =>
+  eventOverheadBytes + (event.type === 'put' ? event.kv.key.length + event.kv.value.length : event.key.length);
 
 function batchBytes(events: readonly WatchEvent[]): number {
   let bytes = 0;

@@ -15,6 +15,7 @@ import type {
   RangeRequest,
   RangeResult,
   Revision,
+  StoreUsage,
   Transaction,
   TransactionResult,
   WatchBatch,
@@ -87,6 +88,10 @@ export class MemoryMetadataStore implements MetadataStore {
       checkPositive('revision', revision);
       this.#keys.compact(revision);
     });
+  }
+
+  usage(signal?: AbortSignal): Promise<StoreUsage> {
+    return this.#answer(signal, () => ({ sizeBytes: this.#keys.sizeBytes, inUseBytes: this.#keys.sizeBytes }));
   }
 
   close(): Promise<void> {

@@ -517,6 +517,26 @@ export function describeMetadataStoreContract(
       });
     });
 
+    describe('usage', () => {
+      it('grows by what is put, and says a quota only where there is one', async () => {
+        const before = await store.usage();
+        for (let round = 0; round < 4; round += 1) await apply(put(`u/${round}`, 'x'.repeat(1_000_000)));
+        const after = await store.usage();
+        expect(after.inUseBytes).toBeGreaterThanOrEqual(before.inUseBytes + 4_000_000);
+        expect(after.sizeBytes).toBeGreaterThanOrEqual(after.inUseBytes);
+        expect(after.quotaBytes ?? Number.POSITIVE_INFINITY).toBeGreaterThan(after.sizeBytes);
+      });
+
+      it('falls in use when history is dropped', async () => {
+        for (let round = 0; round < 4; round += 1) await apply(put('u', 'x'.repeat(1_000_000)));
+        const revision = await apply(put('u', 'small'));
+        const before = await store.usage();
+        await store.compact(revision);
+        await underTest.passTime(1_000);
+        expect((await store.usage()).inUseBytes).toBeLessThan(before.inUseBytes - 3_000_000);
+      });
+    });
+
     it('answers `unavailable` once it is closed', async () => {
       await store.close();
       await expect(store.range({ key: 'a' })).rejects.toEqual(rejection('unavailable'));

@@ -82,6 +82,16 @@ export interface WatchBatch {
   readonly events: readonly WatchEvent[];
 }
 
+/** How full the store is. etcd refuses every put once `sizeBytes` reaches its quota, whatever of it is in use. */
+export interface StoreUsage {
+  /** What the database takes: in etcd the file with its free pages, which only a defragmentation gives back. */
+  readonly sizeBytes: number;
+  /** The part that holds keys and their history; the rest is used again before the file grows. */
+  readonly inUseBytes: number;
+  /** Where the store says so or the configuration does. */
+  readonly quotaBytes?: number;
+}
+
 export interface MetadataStore {
   /** Throws MetadataError `unavailable`, `compacted`, `invalid`, `aborted`. */
   range(request: RangeRequest, signal?: AbortSignal): Promise<RangeResult>;
@@ -112,6 +122,9 @@ export interface MetadataStore {
    * done, a revision of the future is `invalid`. Stores may drop old history by themselves at any time.
    */
   compact(revision: Revision, signal?: AbortSignal): Promise<void>;
+
+  /** How full the store is, as far as it knows; of several etcd members the one that is asked. Throws as `range` does. */
+  usage(signal?: AbortSignal): Promise<StoreUsage>;
 
   close(): Promise<void>;
 }

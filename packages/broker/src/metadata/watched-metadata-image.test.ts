@@ -78,6 +78,7 @@ function intercepted(store: MemoryMetadataStore, replaced: Partial<MetadataStore
     revokeLease: store.revokeLease.bind(store),
     watch: store.watch.bind(store),
     compact: store.compact.bind(store),
+    usage: store.usage.bind(store),
     close: store.close.bind(store),
     ...replaced,
   };
