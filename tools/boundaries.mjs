@@ -41,7 +41,7 @@ export const brokerLayers = {
   layers: [
     ['network'],
     ['handlers'],
-    ['groups', 'transactions', 'security', 'control'],
+    ['groups', 'transactions', 'security', 'control', 'keeper'],
     ['log', 'cluster'],
     ['storage', 'metadata'],
   ],

@@ -107,6 +107,33 @@ export const metricDefinitions = {
   cacheBytes: gauge('kafscale_cache_bytes', 'Memory of the block cache.'),
   hotTailBytes: gauge('kafscale_hot_tail_bytes', 'Memory of the newest flush objects.'),
 
+  garbageDeletedObjects: counter(
+    'kafscale_gc_deleted_objects_total',
+    'Objects deleted because nothing referred to them.',
+  ),
+  garbageDeletedBytes: counter(
+    'kafscale_gc_deleted_bytes_total',
+    'Bytes of objects deleted because nothing referred to them.',
+  ),
+  garbageObjects: gauge('kafscale_gc_garbage_objects', 'Objects found by the last search that will be deleted.'),
+  unknownObjects: gauge(
+    'kafscale_gc_unknown_objects',
+    'Objects found by the last search that are not of this cluster; never touched.',
+  ),
+  garbageLastRun: gauge(
+    'kafscale_gc_last_run_timestamp_seconds',
+    'When the last search for garbage ended, in seconds since 1970.',
+  ),
+  garbageFailures: counter('kafscale_gc_failures_total', 'Searches for garbage that ended early.'),
+  checkpointLastRun: gauge(
+    'kafscale_checkpoint_last_timestamp_seconds',
+    'When the metadata was last copied into the bucket, in seconds since 1970.',
+  ),
+  checkpointFailures: counter(
+    'kafscale_checkpoint_failures_total',
+    'Copies of the metadata into the bucket that failed.',
+  ),
+
   partitions: gauge('kafscale_partitions', 'Partitions this broker owns.'),
   topics: gauge('kafscale_topics', 'Topics of the cluster.'),
   consumerGroups: gauge('kafscale_consumer_groups', 'Consumer groups this broker coordinates.'),

@@ -8,6 +8,8 @@
  *   {namespace}/shelf/{2 hex}/{incarnation}.{sequence}.{random}.shelf               manifests
  *   {namespace}/index/{2 hex}/{incarnation}.{sequence}.{random}.idx                 segment lists and producer snapshots
  *   {namespace}/{topic}/{partition}/segment-{base offset, 20 digits}-{incarnation}.{sequence}.{random}.kfs, and .index beside it
+ *   {namespace}/cluster/identity/{generation, 10 digits}.{cluster id}                whose the bucket is
+ *   {namespace}/cluster/checkpoints/{generation}.{revision, 16 digits}.{incarnation}.{random}/head, and part-00000 and so on beside it
  *
  * Flushes count in one sequence and everything else in another, as the lanes do by which they are published ('data', 'upkeep').
  */
@@ -37,7 +39,30 @@ export type ObjectName =
   | ({ readonly kind: ObjectKind } & ObjectOrigin)
   | ({ readonly kind: 'segment' | 'segment-index' } & ObjectOrigin & SegmentPlace);
 
+/** A bucket's owner, as the name of its identity object says it. */
+export interface IdentityName {
+  readonly kind: 'identity';
+  readonly generation: number;
+  readonly clusterId: string;
+}
+
+/** One checkpoint of the metadata store. */
+export interface CheckpointId {
+  readonly generation: number;
+  readonly revision: number;
+  readonly incarnation: string;
+  /** As of ObjectOrigin. */
+  readonly unique: string;
+}
+
+export type ClusterObjectName =
+  | IdentityName
+  | ({ readonly kind: 'checkpoint-head' } & CheckpointId)
+  | ({ readonly kind: 'checkpoint-part'; readonly part: number } & CheckpointId);
+
 const sequenceDigits = 16;
+const generationDigits = 10;
+const partDigits = 5;
 const offsetDigits = 20;
 const extensions: Readonly<Record<ObjectKind, string>> = { flush: 'wal', merged: 'wal', shelf: 'shelf', index: 'idx' };
 const safeSegment = /^[A-Za-z0-9_-]{1,64}$/;
@@ -48,6 +73,10 @@ const flatPattern = new RegExp(`^(flush|merged|shelf|index)/([0-9a-f]{2})/${orig
 const segmentPattern = new RegExp(
   `^([A-Za-z0-9._-]{1,249})/(0|[1-9][0-9]{0,9})/segment-([0-9]{20})-${origin}\\.(kfs|index)$`,
 );
+
+const identityPattern = /^cluster\/identity\/([0-9]{10})\.([A-Za-z0-9_-]{1,64})$/;
+const checkpointPattern =
+  /^cluster\/checkpoints\/([0-9]{10})\.([0-9]{16})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{1,64})\/(head|part-([0-9]{5}))$/;
 
 export class ObjectNames {
   readonly #prefix: string;
@@ -90,7 +119,60 @@ export class ObjectNames {
     return { segment: checked(`${stem}.kfs`), index: checked(`${stem}.index`) };
   }
 
-  /** What the key says; undefined for a key that is not of our making. */
+  /** What the keys of the objects about the cluster itself start with. */
+  get clusterPrefix(): string {
+    return `${this.#prefix}cluster/`;
+  }
+
+  get identityPrefix(): string {
+    return `${this.clusterPrefix}identity/`;
+  }
+
+  get checkpointPrefix(): string {
+    return `${this.clusterPrefix}checkpoints/`;
+  }
+
+  identity({ generation, clusterId }: Omit<IdentityName, 'kind'>): ObjectKey {
+    const name = `${fixedDigits(generation, generationDigits)}.${clusterId}`;
+    if (!safeSegment.test(clusterId)) throw new RangeError(`no identity is called ${name}`);
+    return checked(`${this.identityPrefix}${name}`);
+  }
+
+  checkpointHead(id: CheckpointId): ObjectKey {
+    return checked(`${this.#checkpoint(id)}/head`);
+  }
+
+  checkpointPart(id: CheckpointId, part: number): ObjectKey {
+    return checked(`${this.#checkpoint(id)}/part-${fixedDigits(part, partDigits)}`);
+  }
+
+  #checkpoint({ generation, revision, incarnation, unique }: CheckpointId): string {
+    const name = `${fixedDigits(generation, generationDigits)}.${padded(revision)}.${incarnation}.${unique}`;
+    const valid = safeSegment.test(incarnation) && safeSegment.test(unique) && isCount(revision);
+    if (!valid) throw new RangeError(`no checkpoint is called ${name}`);
+    return `${this.checkpointPrefix}${name}`;
+  }
+
+  /** What the key of an object about the cluster itself says; undefined for any other key. */
+  parseCluster(key: ObjectKey): ClusterObjectName | undefined {
+    if (!key.startsWith(this.clusterPrefix)) return undefined;
+    const path = key.slice(this.#prefix.length);
+    const [, ofGeneration, clusterId] = identityPattern.exec(path) ?? [];
+    if (clusterId !== undefined) return { kind: 'identity', generation: Number(ofGeneration), clusterId };
+    const [, generation, revision, incarnation, unique, file, part] = checkpointPattern.exec(path) ?? [];
+    if (file === undefined || !isCount(Number(revision))) return undefined;
+    const id: CheckpointId = {
+      generation: Number(generation),
+      revision: Number(revision),
+      incarnation: incarnation!,
+      unique: unique!,
+    };
+    return part === undefined
+      ? { kind: 'checkpoint-head', ...id }
+      : { kind: 'checkpoint-part', part: Number(part), ...id };
+  }
+
+  /** What the key says; undefined for a key that is not of our making, and for one about the cluster itself. */
   parse(key: ObjectKey): ObjectName | undefined {
     if (!key.startsWith(this.#prefix)) return undefined;
     const path = key.slice(this.#prefix.length);
@@ -134,6 +216,13 @@ function checked(key: ObjectKey): ObjectKey {
 }
 
 const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0;
+
+function fixedDigits(value: number, digits: number): string {
+  const text = value.toString().padStart(digits, '0');
+  if (!isCount(value) || text.length > digits) throw new RangeError(`${value} has no ${digits} digits`);
+  return text;
+}
+
 const padded = (sequence: number) => sequence.toString().padStart(sequenceDigits, '0');
 
 /** The two digits that spread objects over prefixes; known from the name, so that one object can be looked for alone. */

@@ -72,6 +72,18 @@ const stores = {
     env: 'KAFSCALE_S3_KMS_ARN',
     description: 'KMS key with which the store encrypts every object (SSE-KMS).',
   }),
+  s3BucketOwner: text(12)
+    .regex(/^[0-9]{12}$/, 'expected an account id of 12 digits')
+    .optional()
+    .meta({
+      env: 'KAFSCALE_S3_BUCKET_OWNER',
+      description: 'Account id that bucket and replica must belong to; every request is refused where they do not.',
+    }),
+  s3SignPayload: flag().default(false).meta({
+    env: 'KAFSCALE_S3_SIGN_PAYLOAD',
+    description:
+      'Sign the bytes of objects as well (SHA-256), for buckets whose policy refuses unsigned payloads; costs processor time. A CRC-32 that the store checks protects them either way.',
+  }),
   s3ReadBucket: text(255).optional().meta({
     env: 'KAFSCALE_S3_READ_BUCKET',
     description: 'Replica of the bucket that reads try first; the bucket itself on a miss or an error.',
@@ -365,6 +377,39 @@ const testing = {
     }),
 };
 
+const keeping = {
+  checkpointIntervalMs: milliseconds({ min: 1 * seconds, max: 1 * days })
+    .default(5 * minutes)
+    .meta({
+      env: 'KAFSCALE_CHECKPOINT_INTERVAL_MS',
+      description:
+        'How often the metadata is copied into the bucket. What only the metadata store knows (settings, offsets of groups) and is younger is lost with that store.',
+    }),
+  garbageCollection: oneOf(['on', 'dry-run', 'off']).default('on').meta({
+    env: 'KAFSCALE_GC',
+    description: 'Delete objects that nothing refers to any more; `dry-run` only logs which.',
+  }),
+  garbageIntervalMs: milliseconds({ min: 1 * seconds, max: 1 * days })
+    .default(10 * minutes)
+    .meta({ env: 'KAFSCALE_GC_INTERVAL_MS', description: 'How often the bucket is searched for garbage.' }),
+  garbageGraceMs: milliseconds({ max: 30 * days })
+    .default(1 * hours)
+    .meta({
+      env: 'KAFSCALE_GC_GRACE_MS',
+      description: "Age, by the object store's clock, below which no object is deleted.",
+    }),
+  garbageReaderGraceMs: milliseconds({ max: 1 * days })
+    .default(5 * minutes)
+    .meta({
+      env: 'KAFSCALE_GC_READER_GRACE_MS',
+      description: 'How long garbage stays readable after it was found to be garbage, for whoever still reads it.',
+    }),
+  garbageDeletesPerSecond: integer({ min: 1, max: 100_000 }).default(200).meta({
+    env: 'KAFSCALE_GC_DELETES_PER_SECOND',
+    description: 'Most objects deleted per second.',
+  }),
+};
+
 const observability = {
   logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
@@ -384,6 +429,7 @@ export const brokerConfigSections = {
   Topics: topics,
   'Consumer groups': groups,
   'Connections and limits': connections,
+  'Checkpoints and garbage': keeping,
   'Logs and metrics': observability,
   Testing: testing,
 } as const;
@@ -398,6 +444,7 @@ export const brokerConfigSchema = z
     ...topics,
     ...groups,
     ...connections,
+    ...keeping,
     ...observability,
     ...testing,
   })

@@ -51,6 +51,7 @@ export const metadataKeys = {
   cluster: 'cluster',
   controller: 'controller',
   producerIds: 'producer-ids',
+  rebuild: 'rebuild',
   session: (incarnation: string) => `sessions/${incarnation}`,
   lane: (incarnation: string, lane: LaneName) => `lanes/${incarnation}/${lane}`,
   broker: (brokerId: number) => `brokers/${padded(brokerId, partitionDigits)}`,
@@ -60,6 +61,7 @@ export const metadataKeys = {
   assignment: (topicId: string) => `assignments/${topicId}`,
   manifest: (incarnation: string, sequence: number) => `manifests/${incarnation}/${padded(sequence, sequenceDigits)}`,
   shelf: (incarnation: string, sequence: number) => `shelves/${incarnation}/${padded(sequence, sequenceDigits)}`,
+  garbage: (incarnation: string, sequence: number) => `garbage/${incarnation}/${padded(sequence, sequenceDigits)}`,
   group: (groupId: string) => `groups/${shardOf(groupId)}/${encodeGroupId(groupId)}`,
   groupOffsets: (groupId: string, topicId: string, block: number) =>
     `group-offsets/${shardOf(groupId)}/${encodeGroupId(groupId)}/${topicId}/${padded(block, partitionDigits)}`,
@@ -80,6 +82,7 @@ export const metadataPrefixes = {
   manifests: 'manifests/',
   manifestsOf: (incarnation: string) => `manifests/${incarnation}/`,
   shelves: 'shelves/',
+  garbage: 'garbage/',
   groups: (shard: number) => `groups/${padded(shard, shardDigits)}/`,
   groupOffsets: (shard: number) => `group-offsets/${padded(shard, shardDigits)}/`,
   groupDeltas: (shard: number) => `group-deltas/${padded(shard, shardDigits)}/`,
