@@ -2,6 +2,23 @@ export { densestMessages, messageCases, messageOf, type MessageCase } from './ar
 export { FakeClock, settled, type FakeClockSettings } from './fake-clock.ts';
 export { cacheFolder, preparedFolder } from './servers/cache-folder.ts';
 export { ChildServer, type ChildServerSettings } from './servers/child-server.ts';
+export {
+  buildNewestEtcd,
+  etcdPrograms,
+  newestEtcdVersion,
+  type EtcdPrograms,
+  type EtcdVersion,
+} from './servers/etcd-programs.ts';
+export {
+  anyEtcd,
+  etcdClientName,
+  EtcdMember,
+  EtcdServer,
+  rootPassword,
+  type EtcdServerSettings,
+  type EtcdUser,
+} from './servers/etcd-server.ts';
+export { makeTestCertificates, type CertificateFiles, type TestCertificates } from './servers/test-certificates.ts';
 export { freePort } from './servers/free-port.ts';
 export { KafkaServer, kafkaClasspath, newestKafkaVersion, type KafkaServerSettings } from './servers/kafka-server.ts';
 export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from './servers/kafscale-server.ts';

@@ -100,6 +100,16 @@ export class ChildServer {
     await this.#ended;
   }
 
+  /** SIGSTOP: it keeps its connections and answers nothing, as in a long pause of its machine. */
+  pause(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  /** Lets it go on after `pause`. */
+  resume(): void {
+    this.#child.kill('SIGCONT');
+  }
+
   /** SIGTERM; SIGKILL when it takes longer than it may. */
   async stop(graceMs = 30_000): Promise<void> {
     this.#child.kill('SIGTERM');

@@ -1,0 +1,56 @@
+/** Servers that come as Go modules: built once per set of versions, without the race detector, into the cache folder. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { preparedFolder } from './cache-folder.ts';
+import { runProgram } from './run-program.ts';
+
+const buildMinutes = 20;
+/** From here on somebody who waits is told why. */
+const silentMs = 2_000;
+const reminderMs = 60_000;
+
+export interface GoPrograms {
+  readonly name: string;
+  /** Versions by module path; modules of one family take each other's from here. */
+  readonly modules: Readonly<Record<string, string>>;
+  /** Main packages by the name of the program that each becomes. */
+  readonly programs: Readonly<Record<string, string>>;
+}
+
+/**
+ * The folder that holds the programs. They are built as dependencies of a module made for it, since `go install` refuses a module
+ * whose own go.mod replaces others.
+ */
+export async function goPrograms({ name, modules, programs }: GoPrograms): Promise<string> {
+  const requirements = Object.entries(modules).map(([path, version]) => `\t${path} ${version}\n`);
+  const goMod = `module kafscale.test/${name}\n\ngo 1.24\n\nrequire (\n${requirements.join('')})\n`;
+  return preparedFolder(name, `${goMod}${JSON.stringify(programs)}`, async (folder) => {
+    await writeFile(join(folder, 'go.mod'), goMod);
+    const finished = announceLongWork(`building ${name} ${Object.values(modules)[0]!} from its Go module`);
+    try {
+      for (const [program, mainPackage] of Object.entries(programs)) {
+        const args = ['build', '-mod=mod', '-p=2', '-buildvcs=false', '-trimpath', '-ldflags=-s -w', '-o', program];
+        await runProgram('go', [...args, mainPackage], {
+          cwd: folder,
+          env: { CGO_ENABLED: '0', GOFLAGS: '' },
+          timeoutMs: buildMinutes * 60_000,
+        });
+      }
+    } finally {
+      finished();
+    }
+  });
+}
+
+function announceLongWork(what: string): () => void {
+  const startedMs = performance.now();
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const first = setTimeout(() => say(`${what}; this happens once and takes minutes`), silentMs);
+  const reminder = setInterval(() => {
+    say(`${what}: ${Math.round((performance.now() - startedMs) / 1_000)} s so far`);
+  }, reminderMs);
+  return () => {
+    clearTimeout(first);
+    clearInterval(reminder);
+  };
+}
