@@ -28,7 +28,9 @@ export interface TopicShape {
 export class ReadingServices {
   readonly reading: ReadingFixture;
   readonly services: Services;
-  readonly brokers: BrokerImage[] = [{ brokerId: 7, host: 'seven.local', port: 9092, rack: 'a' }];
+  readonly brokers: BrokerImage[] = [
+    { brokerId: 7, incarnation: 'seven', host: 'seven.local', port: 9092, rack: 'a', draining: false },
+  ];
   readonly partitions = new Map<string, PartitionImage>();
   readonly logStartMoves: number[] = [];
   /** Set by a test: this broker's ownership can no longer be shown. */
@@ -72,8 +74,8 @@ export class ReadingServices {
     const openPartitions = shape.openPartitions ?? partitionCount;
     const configs = new Map<string, string>();
     const config = parseTopicConfig(configs);
-    const topic = { name, topicId, partitionCount, replicationFactor: 1, configs, config, modRevision: 1 };
-    this.#topics.set(name, topic);
+    const settings = { replicationFactor: 1, configs, config, modRevision: 1, deleting: false };
+    this.#topics.set(name, { name, topicId, partitionCount, ...settings });
     return Array.from({ length: openPartitions }, (_, partition) => {
       const log = makeLog({ topicName: name, topicId, partition, leaderEpoch });
       this.#logs.open(log);

@@ -1,10 +1,11 @@
 /**
- * What the image holds at one moment: topics, partitions and brokers, kept by entries of the metadata store. An entry that does not
- * decode is logged and left out, so that one bad value never hides the rest. Keeping it current is watched-metadata-image.ts.
+ * What the image holds at one moment: topics, partitions, assignments, brokers and the controller, kept by entries of the metadata
+ * store. An entry that does not decode is logged and left out, so that one bad value never hides the rest. Keeping it current is
+ * watched-metadata-image.ts.
  */
-import { metadata, metadataPrefixes, parseTopicConfig, zeroUuid } from '@kafscale/protocol';
+import { metadata, metadataKeys, metadataPrefixes, parseTopicConfig, unreachable, zeroUuid } from '@kafscale/protocol';
 import type { Logger } from '@kafscale/runtime';
-import type { BrokerImage, PartitionImage, TopicId, TopicImage } from './metadata-image.ts';
+import type { AssignmentImage, BrokerImage, PartitionImage, TopicId, TopicImage } from './metadata-image.ts';
 import type { KeyValue, Revision } from './metadata-store.ts';
 
 const topicIdBytes = 16;
@@ -13,14 +14,20 @@ const topicIdBytes = 16;
 type Subject =
   | { readonly type: 'topic'; readonly name: string }
   | { readonly type: 'partition'; readonly topicId: TopicId; readonly partition: number }
-  | { readonly type: 'broker'; readonly brokerId: number };
+  | { readonly type: 'assignment'; readonly topicId: TopicId }
+  | { readonly type: 'broker'; readonly brokerId: number }
+  | { readonly type: 'controller' };
 
 export class ImageContents {
   readonly #logger: Logger;
+  /** Those that are being deleted included. */
   readonly #topicsByName = new Map<string, TopicImage>();
   readonly #topicsById = new Map<TopicId, TopicImage>();
   readonly #partitions = new Map<TopicId, Map<number, PartitionImage>>();
+  readonly #assignments = new Map<TopicId, AssignmentImage>();
   readonly #brokersById = new Map<number, BrokerImage>();
+  readonly #brokersByIncarnation = new Map<string, BrokerImage>();
+  #controller: string | undefined;
   #sortedTopics: readonly TopicImage[] | undefined;
   #sortedBrokers: readonly BrokerImage[] | undefined;
 
@@ -29,27 +36,48 @@ export class ImageContents {
   }
 
   topic(name: string): TopicImage | undefined {
-    return this.#topicsByName.get(name);
+    return unlessDeleting(this.#topicsByName.get(name));
   }
 
   topicById(topicId: TopicId): TopicImage | undefined {
-    return this.#topicsById.get(topicId);
+    return unlessDeleting(this.#topicsById.get(topicId));
   }
 
   /** In ascending order of names. */
   topics(): readonly TopicImage[] {
-    this.#sortedTopics ??= [...this.#topicsByName.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+    this.#sortedTopics ??= this.#sorted(({ deleting }) => !deleting);
     return this.#sortedTopics;
+  }
+
+  /** In ascending order of names. */
+  deletingTopics(): readonly TopicImage[] {
+    return this.#sorted(({ deleting }) => deleting);
   }
 
   partition(topicId: TopicId, partition: number): PartitionImage | undefined {
     return this.#partitions.get(topicId)?.get(partition);
   }
 
+  assignment(topicId: TopicId): AssignmentImage | undefined {
+    return this.#assignments.get(topicId);
+  }
+
+  assignedTopicIds(): Iterable<TopicId> {
+    return this.#assignments.keys();
+  }
+
+  get controller(): string | undefined {
+    return this.#controller;
+  }
+
   /** In ascending order of ids. */
   brokers(): readonly BrokerImage[] {
     this.#sortedBrokers ??= [...this.#brokersById.values()].sort((left, right) => left.brokerId - right.brokerId);
     return this.#sortedBrokers;
+  }
+
+  brokerOf(incarnation: string): BrokerImage | undefined {
+    return this.#brokersByIncarnation.get(incarnation);
   }
 
   put(entry: KeyValue): void {
@@ -66,25 +94,46 @@ export class ImageContents {
     const subject = subjectOf(key);
     if (subject?.type === 'topic') this.#deleteTopic(subject.name);
     else if (subject?.type === 'partition') this.#deletePartition(subject.topicId, subject.partition);
-    else if (subject?.type === 'broker') {
-      this.#brokersById.delete(subject.brokerId);
-      this.#sortedBrokers = undefined;
-    }
+    else if (subject?.type === 'assignment') this.#assignments.delete(subject.topicId);
+    else if (subject?.type === 'broker') this.#deleteBroker(subject.brokerId);
+    else if (subject?.type === 'controller') this.#controller = undefined;
   }
 
   #put({ key, value, modRevision }: KeyValue): void {
     const subject = subjectOf(key);
     if (subject === undefined) throw new Error('the key has no meaning here');
-    if (subject.type === 'topic') this.#putTopic(decodeTopic(subject.name, value, modRevision));
-    else if (subject.type === 'partition') {
-      const { owner, brokerId, leaderEpoch } = metadata.PartitionRecord.decode(value);
-      const partitions = this.#partitions.get(subject.topicId) ?? new Map<number, PartitionImage>();
-      this.#partitions.set(subject.topicId, partitions.set(subject.partition, { owner, brokerId, leaderEpoch }));
-    } else {
-      const { host, port, rack } = metadata.BrokerRecord.decode(value);
-      this.#brokersById.set(subject.brokerId, { brokerId: subject.brokerId, host, port, rack });
-      this.#sortedBrokers = undefined;
+    switch (subject.type) {
+      case 'topic':
+        this.#putTopic(decodeTopic(subject.name, value, modRevision));
+        return;
+      case 'partition': {
+        const { owner, brokerId, leaderEpoch } = metadata.PartitionRecord.decode(value);
+        const partitions = this.#partitions.get(subject.topicId) ?? new Map<number, PartitionImage>();
+        this.#partitions.set(subject.topicId, partitions.set(subject.partition, { owner, brokerId, leaderEpoch }));
+        return;
+      }
+      case 'assignment':
+        this.#assignments.set(subject.topicId, decodeAssignment(value, modRevision));
+        return;
+      case 'broker': {
+        const record = metadata.BrokerRecord.decode(value);
+        this.#deleteBroker(subject.brokerId);
+        const broker = { brokerId: subject.brokerId, ...record };
+        this.#brokersById.set(subject.brokerId, broker);
+        this.#brokersByIncarnation.set(broker.incarnation, broker);
+        return;
+      }
+      case 'controller':
+        this.#controller = metadata.ControllerRecord.decode(value).incarnation;
+        return;
+      default:
+        unreachable(subject);
     }
+  }
+
+  #sorted(filter: (topic: TopicImage) => boolean): readonly TopicImage[] {
+    const topics = [...this.#topicsByName.values()].filter(filter);
+    return topics.sort((left, right) => (left.name < right.name ? -1 : 1));
   }
 
   #putTopic(topic: TopicImage): void {
@@ -106,6 +155,22 @@ export class ImageContents {
     partitions?.delete(partition);
     if (partitions?.size === 0) this.#partitions.delete(topicId);
   }
+
+  #deleteBroker(brokerId: number): void {
+    const broker = this.#brokersById.get(brokerId);
+    this.#sortedBrokers = undefined;
+    if (broker === undefined) return;
+    this.#brokersById.delete(brokerId);
+    this.#brokersByIncarnation.delete(broker.incarnation);
+  }
+}
+
+const unlessDeleting = (topic: TopicImage | undefined) => (topic?.deleting === true ? undefined : topic);
+
+/** The topic to whose partitions the key belongs; undefined for keys about more than one. */
+export function topicIdOf(key: string): TopicId | undefined {
+  const subject = subjectOf(key);
+  return subject?.type === 'partition' || subject?.type === 'assignment' ? subject.topicId : undefined;
 }
 
 /** Throws when the value is not a topic's. */
@@ -122,11 +187,23 @@ export function decodeTopic(name: string, value: Uint8Array, modRevision: Revisi
     configs: record.configs,
     config: parseTopicConfig(record.configs),
     modRevision,
+    deleting: record.deleting,
   };
 }
 
+function decodeAssignment(value: Uint8Array, modRevision: Revision): AssignmentImage {
+  const { incarnations, owners } = metadata.AssignmentRecord.decode(value);
+  const incarnationOf = (index: number) => {
+    const incarnation = index === 0 ? '' : incarnations[index - 1];
+    if (incarnation === undefined) throw new Error('an owner is not among the incarnations');
+    return incarnation;
+  };
+  return { owners: owners.map(incarnationOf), modRevision };
+}
+
 function subjectOf(key: string): Subject | undefined {
-  const { topics, partitions, brokers } = metadataPrefixes;
+  const { topics, partitions, assignments, brokers } = metadataPrefixes;
+  if (key === metadataKeys.controller) return { type: 'controller' };
   if (key.startsWith(topics)) return { type: 'topic', name: key.slice(topics.length) };
   if (key.startsWith(partitions)) {
     const [topicId, digits, ...rest] = key.slice(partitions.length).split('/');
@@ -134,6 +211,7 @@ function subjectOf(key: string): Subject | undefined {
     if (topicId === undefined || partition === undefined || rest.length > 0) return undefined;
     return { type: 'partition', topicId, partition };
   }
+  if (key.startsWith(assignments)) return { type: 'assignment', topicId: key.slice(assignments.length) };
   const brokerId = key.startsWith(brokers) ? numberOf(key.slice(brokers.length)) : undefined;
   return brokerId === undefined ? undefined : { type: 'broker', brokerId };
 }

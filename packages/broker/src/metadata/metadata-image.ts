@@ -19,6 +19,8 @@ export interface TopicImage {
   readonly config: TopicConfig;
   /** The revision at which the topic was last changed. */
   readonly modRevision: Revision;
+  /** It is on its way out: nobody may own its partitions any more. */
+  readonly deleting: boolean;
 }
 
 export interface PartitionImage {
@@ -30,12 +32,29 @@ export interface PartitionImage {
 
 export interface BrokerImage {
   readonly brokerId: number;
+  readonly incarnation: string;
   readonly host: string;
   readonly port: number;
   /** Empty for none. */
   readonly rack: string;
+  /** It is to own nothing: it is about to stop, or never owns anything. */
+  readonly draining: boolean;
 }
 
+/** Who should own each partition of a topic, as the controller wants it; who does is in the partitions. */
+export interface AssignmentImage {
+  /** An incarnation per partition; empty for nobody. */
+  readonly owners: readonly string[];
+  /** The revision at which it was last changed. */
+  readonly modRevision: Revision;
+}
+
+export interface ImageChange {
+  /** The topics of which something changed, be it a partition or its assignment; undefined when it may be anything. */
+  readonly topicIds: ReadonlySet<TopicId> | undefined;
+}
+
+/** Topics that are being deleted are in none of the answers. */
 export interface MetadataImage {
   readonly clusterId: string;
   /** Everything up to this revision is in the image. */
@@ -51,4 +70,19 @@ export interface MetadataImage {
   reached(revision: Revision, signal?: AbortSignal): Promise<void>;
   /** Runs after each change until the returned function is called. */
   onChange(listener: () => void): () => void;
+}
+
+/** What those who decide and change ownership see besides. */
+export interface ClusterImage extends MetadataImage {
+  /** Topics that are on their way out, in ascending order of names. */
+  deletingTopics(): Iterable<TopicImage>;
+  /** Undefined while the controller has not assigned anything of the topic. */
+  assignment(topicId: TopicId): AssignmentImage | undefined;
+  /** All topic ids that have an assignment, be there such a topic or not. */
+  assignedTopicIds(): Iterable<TopicId>;
+  /** The incarnation that was elected last, be it alive or not; undefined before the first. */
+  readonly controller: string | undefined;
+  /** Undefined for an incarnation that is no living broker. */
+  brokerOf(incarnation: string): BrokerImage | undefined;
+  onChange(listener: (change: ImageChange) => void): () => void;
 }

@@ -9,7 +9,7 @@ import { WatchedMetadataImage } from './watched-metadata-image.ts';
 const id = (fill: number) => Buffer.alloc(16, fill);
 const text = (fill: number) => id(fill).toString('base64url');
 
-const putTopic = (name: string, fill: number, configs: [string, string][] = []): Operation => ({
+const putTopic = (name: string, fill: number, configs: [string, string][] = [], deleting = false): Operation => ({
   type: 'put',
   key: metadataKeys.topic(name),
   value: metadata.TopicRecord.encode({
@@ -18,7 +18,7 @@ const putTopic = (name: string, fill: number, configs: [string, string][] = []):
     replicationFactor: 3,
     configs: new Map(configs),
     createdMs: 0n,
-    deleting: false,
+    deleting,
   }).finish(),
 });
 
@@ -39,16 +39,28 @@ const putPartition = (fill: number, partition: number, leaderEpoch: number): Ope
   }).finish(),
 });
 
-const putBroker = (brokerId: number): Operation => ({
+const putBroker = (brokerId: number, incarnation = 'i', draining = false): Operation => ({
   type: 'put',
   key: metadataKeys.broker(brokerId),
   value: metadata.BrokerRecord.encode({
-    incarnation: 'i',
+    incarnation,
     host: `host-${brokerId}`,
     port: 9092,
     rack: '',
-    draining: false,
+    draining,
   }).finish(),
+});
+
+const putAssignment = (fill: number, incarnations: string[], owners: number[]): Operation => ({
+  type: 'put',
+  key: metadataKeys.assignment(text(fill)),
+  value: metadata.AssignmentRecord.encode({ incarnations, owners }).finish(),
+});
+
+const putController = (incarnation: string): Operation => ({
+  type: 'put',
+  key: metadataKeys.controller,
+  value: metadata.ControllerRecord.encode({ incarnation, epoch: 1n }).finish(),
 });
 
 async function setUp(first: Operation[] = []) {
@@ -144,6 +156,67 @@ describe('a watched metadata image', () => {
     await apply(putTopic('a', 2));
     expect(image.topicById(text(1))).toBeUndefined();
     expect(image.topicById(text(2))?.name).toBe('a');
+    await image.close();
+  });
+
+  it('shows a topic that is being deleted to those who ask for such, and to nobody else', async () => {
+    const { open, apply } = await setUp([putTopic('a', 1), putTopic('b', 2, [], true)]);
+    const image = await open();
+    expect([...image.topics()].map(({ name }) => name)).toEqual(['a']);
+    await apply(putTopic('a', 1, [], true));
+    expect([image.topic('a'), image.topicById(text(1)), ...image.topics()]).toEqual([undefined, undefined]);
+    expect([...image.deletingTopics()].map(({ name }) => name)).toEqual(['a', 'b']);
+    await apply({ type: 'delete', key: metadataKeys.topic('a') });
+    expect([...image.deletingTopics()].map(({ name }) => name)).toEqual(['b']);
+    await image.close();
+  });
+
+  it('knows who should own what, and who decides it', async () => {
+    const { open, apply, store } = await setUp([putAssignment(1, ['x', 'y'], [2, 0, 1])]);
+    const image = await open();
+    expect(image.controller).toBeUndefined();
+    expect(image.assignment(text(1))?.owners).toEqual(['y', '', 'x']);
+    const revision = await apply(putAssignment(1, ['z'], [1]), putController('x'));
+    expect(image.assignment(text(1))).toEqual({ owners: ['z'], modRevision: revision });
+    expect(image.controller).toBe('x');
+    await image.close();
+    const another = await WatchedMetadataImage.open({
+      ...{ store, clusterId: 'c', random: seededRandom(1), logger: silentLogger },
+      clock: new FakeClock(),
+    });
+    expect([another.controller, ...another.assignedTopicIds()]).toEqual(['x', text(1)]);
+    await another.close();
+  });
+
+  it('leaves out an assignment to somebody it does not name', async () => {
+    const { open, logged } = await setUp([putAssignment(1, ['x'], [2])]);
+    const image = await open();
+    expect(image.assignment(text(1))).toBeUndefined();
+    expect(logged).toHaveLength(1);
+    await image.close();
+  });
+
+  it('finds a broker by its incarnation, while it lives and under its newest', async () => {
+    const { open, apply } = await setUp([putBroker(4, 'old')]);
+    const image = await open();
+    expect(image.brokerOf('old')).toMatchObject({ brokerId: 4, draining: false });
+    await apply(putBroker(4, 'new', true));
+    expect(image.brokerOf('old')).toBeUndefined();
+    expect(image.brokerOf('new')).toMatchObject({ brokerId: 4, incarnation: 'new', draining: true });
+    await apply({ type: 'delete', key: metadataKeys.broker(4) });
+    expect(image.brokerOf('new')).toBeUndefined();
+    await image.close();
+  });
+
+  it('says of which topics the partitions changed, and nothing where it may be any', async () => {
+    const { open, apply } = await setUp([putTopic('a', 1)]);
+    const image = await open();
+    const changes: (string[] | undefined)[] = [];
+    image.onChange(({ topicIds }) => changes.push(topicIds && [...topicIds]));
+    await apply(putPartition(1, 0, 1), putPartition(2, 0, 1));
+    await apply(putAssignment(3, [], [0]));
+    await apply(putBroker(1));
+    expect(changes).toEqual([[text(1), text(2)], [text(3)], undefined]);
     await image.close();
   });
 

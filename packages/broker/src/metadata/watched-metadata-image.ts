@@ -3,13 +3,21 @@
  * hints, so it is read whole again after any of them broke, when somebody waits for a revision that they do not show, and once a
  * minute in any case.
  */
-import { metadataPrefixes } from '@kafscale/protocol';
+import { metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { setMaxListeners } from 'node:events';
-import { ImageContents } from './image-contents.ts';
+import { ImageContents, topicIdOf } from './image-contents.ts';
 import { MetadataError } from './metadata-error.ts';
-import type { BrokerImage, MetadataImage, PartitionImage, TopicId, TopicImage } from './metadata-image.ts';
-import { prefixEnd, type KeyRange, type MetadataStore, type Revision } from './metadata-store.ts';
+import type {
+  AssignmentImage,
+  BrokerImage,
+  ClusterImage,
+  ImageChange,
+  PartitionImage,
+  TopicId,
+  TopicImage,
+} from './metadata-image.ts';
+import { prefixEnd, type KeyRange, type MetadataStore, type Revision, type WatchEvent } from './metadata-store.ts';
 
 export interface WatchedMetadataImageSettings {
   readonly store: MetadataStore;
@@ -24,11 +32,15 @@ interface Waiter {
   readonly resolve: () => void;
 }
 
+const wholePrefix = (prefix: string): KeyRange => ({ key: prefix, end: prefixEnd(prefix) });
+
 const ranges: readonly KeyRange[] = [
-  metadataPrefixes.topics,
-  metadataPrefixes.partitions,
-  metadataPrefixes.brokers,
-].map((prefix) => ({ key: prefix, end: prefixEnd(prefix) }));
+  wholePrefix(metadataPrefixes.topics),
+  wholePrefix(metadataPrefixes.partitions),
+  wholePrefix(metadataPrefixes.assignments),
+  wholePrefix(metadataPrefixes.brokers),
+  { key: metadataKeys.controller },
+];
 
 const readAgainMs = 60_000;
 /** How long the watches have to show a revision that somebody waits for. */
@@ -38,11 +50,11 @@ const stillBehindMs = 1_000;
 const retryBackoff = { baseMs: 100, maxMs: 5_000 };
 const keysPerRead = 1_000;
 
-export class WatchedMetadataImage implements MetadataImage {
+export class WatchedMetadataImage implements ClusterImage {
   readonly clusterId: string;
   readonly #settings: WatchedMetadataImageSettings;
   readonly #closing = new AbortController();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(change: ImageChange) => void>();
   readonly #waiters = new Set<Waiter>();
   #contents: ImageContents;
   /** Up to which revision each of `ranges` is known. */
@@ -97,6 +109,26 @@ export class WatchedMetadataImage implements MetadataImage {
     return this.#contents.brokers();
   }
 
+  deletingTopics(): Iterable<TopicImage> {
+    return this.#contents.deletingTopics();
+  }
+
+  assignment(topicId: TopicId): AssignmentImage | undefined {
+    return this.#contents.assignment(topicId);
+  }
+
+  assignedTopicIds(): Iterable<TopicId> {
+    return this.#contents.assignedTopicIds();
+  }
+
+  get controller(): string | undefined {
+    return this.#contents.controller;
+  }
+
+  brokerOf(incarnation: string): BrokerImage | undefined {
+    return this.#contents.brokerOf(incarnation);
+  }
+
   reached(revision: Revision, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (revision <= this.revision) {
@@ -121,7 +153,7 @@ export class WatchedMetadataImage implements MetadataImage {
     });
   }
 
-  onChange(listener: () => void): () => void {
+  onChange(listener: (change: ImageChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -176,7 +208,7 @@ export class WatchedMetadataImage implements MetadataImage {
           else this.#contents.delete(event.key);
         }
         this.#known[index] = revision;
-        this.#changed();
+        this.#changed(changedTopicIds(events));
       }
     } catch (error) {
       if (!round.signal.aborted) logger.warn({ err: error, key: range.key }, 'a metadata watch broke; reading again');
@@ -192,7 +224,7 @@ export class WatchedMetadataImage implements MetadataImage {
     for (const range of ranges) revision = await this.#readRange(range, revision, contents);
     this.#contents = contents;
     this.#known = ranges.map(() => revision!);
-    this.#changed();
+    this.#changed(undefined);
   }
 
   async #readRange(range: KeyRange, atRevision: Revision | undefined, into: ImageContents): Promise<Revision> {
@@ -234,9 +266,19 @@ export class WatchedMetadataImage implements MetadataImage {
     });
   }
 
-  #changed(): void {
+  #changed(topicIds: ReadonlySet<TopicId> | undefined): void {
     const { revision } = this;
     for (const waiter of [...this.#waiters]) if (waiter.revision <= revision) waiter.resolve();
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of [...this.#listeners]) listener({ topicIds });
   }
+}
+
+function changedTopicIds(events: readonly WatchEvent[]): ReadonlySet<TopicId> | undefined {
+  const topicIds = new Set<TopicId>();
+  for (const event of events) {
+    const topicId = topicIdOf(event.type === 'put' ? event.kv.key : event.key);
+    if (topicId === undefined) return undefined;
+    topicIds.add(topicId);
+  }
+  return topicIds;
 }
