@@ -59,6 +59,13 @@ export {
   segmentHeaderBytes,
   type SegmentInput,
 } from './stored/segment-object.ts';
+export {
+  decodeShelf,
+  decodeShelfTrailer,
+  encodeShelf,
+  type EncodedShelf,
+  shelfTrailerBytes,
+} from './stored/shelf-object.ts';
 export { type FooterPlace } from './stored/trailer.ts';
 export {
   apis,

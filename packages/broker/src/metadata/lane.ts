@@ -21,3 +21,9 @@ export interface Lane {
    */
   commit(commit: LaneCommit): Promise<Revision>;
 }
+
+/** A lane that tells garbage collection which publications are settled (COMMIT.md K7). */
+export interface FlooredLane extends Lane {
+  /** From the next commit on the lane says that no publication of an object below `sequence` is open. Never goes back. */
+  raiseFloor(sequence: number): void;
+}

@@ -40,8 +40,7 @@ const sessionCompare = `        {
           operand: this.#session.createRevision,
         },
 `;
-const commitCall = `      await lane.commit({
-        operations: [`;
+const commitCall = `      modRevision = await lane.commit({`;
 
 export const plants: readonly Plant[] = [
   {

@@ -1,6 +1,6 @@
 import { ErrorCode, KafkaError, metadata } from '@kafscale/protocol';
 import { FakeClock, settled } from '@kafscale/testkit';
-import type { Lane, LaneCommit } from '../../metadata/lane.ts';
+import type { FlooredLane, LaneCommit } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import { HotTail } from '../read/hot-tail.ts';
 import { Committer, type CommittedFlush, type UploadingFlush, type UploadOutcome } from './committer.ts';
@@ -11,10 +11,12 @@ function setUp() {
   const clock = new FakeClock();
   const commits: { readonly commit: LaneCommit; readonly resolve: () => void; readonly reject: (e: Error) => void }[] =
     [];
-  const lane: Lane = {
+  const lane: FlooredLane = {
     commit: (commit) =>
       new Promise((resolve, reject) => commits.push({ commit, resolve: () => resolve(commits.length), reject })),
+    raiseFloor: (sequence) => floors.push(sequence),
   };
+  const floors: number[] = [];
   const rolledBack: { readonly sequences: readonly number[]; readonly error: KafkaError }[] = [];
   const committed: CommittedFlush[] = [];
   const answered: number[] = [];
@@ -64,7 +66,7 @@ function setUp() {
     committer.enqueue(upload);
     return { flush, batch, outcomes, finish, written: () => finish({ objectKey: `object-${flush.sequence}` }) };
   };
-  return { clock, committer, commits, rolledBack, committed, answered, failedCounts, hotTail, writer, enqueue };
+  return { clock, committer, commits, floors, rolledBack, committed, answered, failedCounts, hotTail, writer, enqueue };
 }
 
 describe('Committer', () => {
@@ -159,6 +161,32 @@ describe('Committer', () => {
     commits[0]!.resolve();
     await committer.idle();
     expect(outcomes).toEqual([{ committed: true, baseOffset: 0 }]);
+  });
+
+  it('raises the floor of its lane past what has an outcome, and no further', async () => {
+    const { enqueue, commits, committer, floors } = setUp();
+    const flushes = [enqueue(), enqueue(), enqueue()];
+    flushes[2]!.written();
+    flushes[0]!.written();
+    await settled();
+    expect(floors).toEqual([]);
+    commits[0]!.resolve();
+    await settled();
+    expect(floors).toEqual([1]);
+    flushes[1]!.finish({ error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS) });
+    await committer.idle();
+    expect(floors).toEqual([1, 3]);
+  });
+
+  it('tells which key holds the manifest of a flush, and since when', async () => {
+    const { enqueue, commits, committer, committed } = setUp();
+    const { written, flush } = enqueue();
+    written();
+    await settled();
+    const [operation] = commits[0]!.commit.operations;
+    commits[0]!.resolve();
+    await committer.idle();
+    expect(committed[0]!.manifest).toEqual({ ...operation, type: undefined, modRevision: 1, footer: flush.footer });
   });
 
   it('is idle without flushes', async () => {

@@ -5,8 +5,9 @@
  */
 import { encodeFlushManifest, ErrorCode, KafkaError, metadataKeys } from '@kafscale/protocol';
 import type { Clock } from '@kafscale/runtime';
-import type { Lane } from '../../metadata/lane.ts';
+import type { FlooredLane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
+import type { Revision } from '../../metadata/metadata-store.ts';
 import type { HotTail } from '../read/hot-tail.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Flush } from './flush.ts';
@@ -24,8 +25,18 @@ export interface UploadingFlush {
   abandon(): void;
 }
 
+/** The key that a commit put. */
+export interface CommittedManifest {
+  readonly key: string;
+  readonly modRevision: Revision;
+  readonly value: Uint8Array;
+  /** What `value` describes or points to: the object's footer. */
+  readonly footer: Buffer;
+}
+
 /** A flush that was committed. */
 export interface CommittedFlush {
+  readonly manifest: CommittedManifest;
   /** Of the whole object. */
   readonly sizeBytes: number;
   readonly recordBytes: number;
@@ -46,7 +57,7 @@ export interface FlushObserver {
 
 export interface CommitterDependencies {
   readonly clock: Clock;
-  readonly lane: Lane;
+  readonly lane: FlooredLane;
   readonly hotTail: HotTail;
   readonly incarnation: string;
   readonly failpoint: Failpoint;
@@ -106,27 +117,24 @@ export class Committer {
     const { flush } = head;
     failpoint('before-commit');
     const commitStartMs = clock.monotonicMs();
+    const key = metadataKeys.manifest(incarnation, flush.sequence);
+    const value = encodeFlushManifest(upload.objectKey, flush.description, flush.footer, flush.footerPosition);
+    let modRevision: Revision;
     try {
-      await lane.commit({
-        operations: [
-          {
-            type: 'put',
-            key: metadataKeys.manifest(incarnation, flush.sequence),
-            value: encodeFlushManifest(upload.objectKey, flush.description, flush.footer, flush.footerPosition),
-          },
-        ],
-      });
+      modRevision = await lane.commit({ operations: [{ type: 'put', key, value }] });
     } catch (error) {
       this.#fail(toKafkaError(error));
       return;
     }
     failpoint('after-commit-before-answer');
     this.#queue.shift();
+    lane.raiseFloor(flush.sequence + 1);
     this.#apply(flush, upload.objectKey);
     const nowMs = clock.monotonicMs();
     const batchCount = flush.extents.reduce((sum, { batches }) => sum + batches.length, 0);
     this.#dependencies.onAnswered(batchCount, nowMs - flush.closedMs);
     this.#dependencies.observer.onCommitted({
+      manifest: { key, modRevision, value, footer: flush.footer },
       sizeBytes: flush.body.length,
       recordBytes: flush.footerPosition,
       batchCount,
@@ -163,6 +171,8 @@ export class Committer {
   #fail(error: KafkaError): void {
     const failed = this.#queue;
     this.#queue = [];
+    // Nothing will ever refer to what was uploaded for them, however late it lands.
+    this.#dependencies.lane.raiseFloor((failed.at(-1)?.flush.sequence ?? -1) + 1);
     this.#dependencies.rollBack(failed, error);
     this.#dependencies.observer.onFailed(failed.length);
   }

@@ -1,7 +1,7 @@
 import { ErrorCode, type KafkaError } from '@kafscale/protocol';
 import { seededRandom } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
-import type { Lane } from '../../metadata/lane.ts';
+import type { FlooredLane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -44,7 +44,7 @@ function setUp({ maxUploads = 3, tailBytes = 100_000 } = {}) {
   };
   const committedKeys: string[] = [];
   let refusal: MetadataError | undefined;
-  const lane: Lane = {
+  const lane: FlooredLane = {
     commit: ({ operations }) => {
       if (refusal !== undefined) return Promise.reject(refusal);
       committedKeys.push(
@@ -55,6 +55,7 @@ function setUp({ maxUploads = 3, tailBytes = 100_000 } = {}) {
       );
       return Promise.resolve(committedKeys.length);
     },
+    raiseFloor: () => undefined,
   };
   const { pool, arena } = countedMemory();
   const hotTail = new HotTail(tailBytes);

@@ -1,0 +1,49 @@
+/**
+ * A shelf: many flush manifests in one object, in place of as many keys of the metadata store.
+ *
+ * | bytes | what |
+ * |-------|------|
+ * | n     | `kafscale.metadata.Shelf` |
+ * | u32   | its length n |
+ * | u32   | its CRC-32C |
+ * | u32   | magic `KSHF` (0x4B534846) |
+ *
+ * Big-endian. The shelf's key in the metadata store holds place, length and checksum once more; the end of the object makes it explain
+ * itself.
+ */
+import { DecodeError } from '../errors/decode-error.ts';
+import { type FlushManifest, type ObjectSlice, Shelf } from '../metadata/generated/metadata/metadata.ts';
+import { crc32c } from '../records/crc32c.ts';
+import { decodeChecked, decodeTrailer, encodeTrailer, trailerBytes, type FooterPlace } from './trailer.ts';
+
+const magic = 0x4b534846;
+
+/** Bytes behind the shelf. */
+export const shelfTrailerBytes = trailerBytes;
+
+export interface EncodedShelf {
+  /** Slices to be written in order. */
+  readonly object: readonly Buffer[];
+  /** Where the shelf lies in the object that will be `objectKey`. */
+  readonly slice: ObjectSlice;
+}
+
+/** Manifests oldest first. */
+export function encodeShelf(objectKey: string, manifests: readonly FlushManifest[]): EncodedShelf {
+  const shelf = Buffer.from(Shelf.encode({ manifests: [...manifests] }).finish());
+  return {
+    object: [shelf, encodeTrailer(shelf, magic)],
+    slice: { objectKey, position: 0n, length: shelf.length, crc32c: crc32c(shelf) },
+  };
+}
+
+/** Where the shelf lies in an object of `objectBytes`, from its last 12 bytes. Throws DecodeError. */
+export function decodeShelfTrailer(trailer: Buffer, objectBytes: number): FooterPlace {
+  return decodeTrailer(trailer, objectBytes, magic, 'a shelf');
+}
+
+/** The manifests of the bytes that a shelf's key points to. Throws DecodeError. */
+export function decodeShelf(bytes: Buffer, { length, crc32c: checksum }: ObjectSlice): FlushManifest[] {
+  if (bytes.length !== length) throw new DecodeError(`shelf: ${bytes.length} bytes where ${length} were stored`);
+  return decodeChecked(bytes, checksum, (checked) => Shelf.decode(checked), 'shelf').manifests;
+}
