@@ -12,7 +12,7 @@ import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { FetchSessions } from './handlers/fetch-sessions.ts';
 import type { Services } from './handlers/services.ts';
 import { DelayedFetches } from './log/delayed-fetch.ts';
-import { PartitionLog } from './log/partition-log.ts';
+import { nothingFolded, PartitionLog } from './log/partition-log.ts';
 import { PartitionLogs } from './log/partition-logs.ts';
 import { BlockCache } from './log/read/block-cache.ts';
 import { HotTail } from './log/read/hot-tail.ts';
@@ -356,7 +356,7 @@ async function openPartitions(
   const results =
     known.length === 0 ? [] : await recoverPartitions(known, revision, { store, objectStore, clock, callDeadlineMs });
   const nothing = {
-    recovered: { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
+    recovered: { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
     committedBatches: [],
   };
   const inOrder = results.values();

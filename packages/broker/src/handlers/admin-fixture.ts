@@ -4,7 +4,7 @@ import type { TopicsFixtureOptions } from '../cluster/topics-fixture.ts';
 import { fixtureBrokerId, topicsFixture } from '../cluster/topics-fixture.ts';
 import type { NewTopic } from '../cluster/topics.ts';
 import { BrokerConfigs } from '../config/dynamic-config.ts';
-import { PartitionLog } from '../log/partition-log.ts';
+import { nothingFolded, PartitionLog } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
 import { noResponse, type Handler, type RequestContext } from './define-handler.ts';
 import type { Services } from './services.ts';
@@ -61,7 +61,7 @@ export async function adminFixture(options?: TopicsFixtureOptions & { readonly c
         maxTimestamp: -1,
         maxTimestampBaseOffset: 0,
       };
-      const recovered = { logStartOffset: 0, nextOffset: 1, extents: [extent], epochStarts: [] };
+      const recovered = { logStartOffset: 0, nextOffset: 1, folded: nothingFolded, extents: [extent], epochStarts: [] };
       logs.open(new PartitionLog(identity, recovered));
     },
   };

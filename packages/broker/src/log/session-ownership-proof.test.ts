@@ -3,7 +3,7 @@ import { FakeClock, settled } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import type { RangeResult } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
-import { PartitionLog } from './partition-log.ts';
+import { nothingFolded, PartitionLog } from './partition-log.ts';
 import { SessionOwnershipProof } from './session-ownership-proof.ts';
 
 async function setUp() {
@@ -24,7 +24,7 @@ async function setUp() {
   const proof = new SessionOwnershipProof({ store, session, clock, callDeadlineMs: 1_000 });
   const log = new PartitionLog(
     { topicId: 'topic-1', topicName: 'orders', partition: 0, leaderEpoch: 0 },
-    { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
+    { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
   );
   const ask = () => {
     const asked: { answer?: number } = {};

@@ -1,6 +1,6 @@
 import { ErrorCode, KafkaError, type metadata } from '@kafscale/protocol';
 import { MetadataError } from '../metadata/metadata-error.ts';
-import { PartitionLog } from './partition-log.ts';
+import { nothingFolded, PartitionLog } from './partition-log.ts';
 import { StoredLogStarts, type UpdatePartitionRecord } from './stored-log-starts.ts';
 
 function setUp() {
@@ -14,7 +14,13 @@ function setUp() {
   };
   const log = new PartitionLog(
     { topicId: 'topic-1', topicName: 'orders', partition: 3, leaderEpoch: 0 },
-    { logStartOffset: 2, nextOffset: 10, extents: [{ ...extent, baseOffset: 0, nextOffset: 10 }], epochStarts: [] },
+    {
+      logStartOffset: 2,
+      nextOffset: 10,
+      folded: nothingFolded,
+      extents: [{ ...extent, baseOffset: 0, nextOffset: 10 }],
+      epochStarts: [],
+    },
   );
   let record: metadata.PartitionRecord = {
     ...{

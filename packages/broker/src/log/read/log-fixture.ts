@@ -3,7 +3,13 @@ import { crc32c } from '@kafscale/protocol';
 import { silentLogger, Slab, SlabPool, systemClock, type Logger } from '@kafscale/runtime';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import { PartitionLog, type Extent, type PartitionIdentity, type RecoveredPartition } from '../partition-log.ts';
+import {
+  nothingFolded,
+  PartitionLog,
+  type Extent,
+  type PartitionIdentity,
+  type RecoveredPartition,
+} from '../partition-log.ts';
 import { BlockCache } from './block-cache.ts';
 import { HotTail } from './hot-tail.ts';
 import { LogReader } from './log-reader.ts';
@@ -36,7 +42,7 @@ export function makeLog(
   const topicId = 'dG9waWMtaWQtMDAwMDAwMQ';
   return new PartitionLog(
     { topicId, topicName: 'orders', partition: 0, leaderEpoch: 0, ...identity },
-    { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [], ...recovered },
+    { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [], ...recovered },
   );
 }
 

@@ -3,6 +3,7 @@ import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
 import { recoverPartitions } from './recovery.ts';
+import { nothingFolded } from '../partition-log.ts';
 
 const topicId = Buffer.alloc(16, 7).toString('base64url');
 
@@ -104,7 +105,7 @@ const offsets = (result: Result) => found(result).recovered.extents.map(({ baseO
 describe('recovery', () => {
   it('finds nothing for a partition that nobody wrote to', async () => {
     expect(await setUp().recover()).toEqual({
-      recovered: { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
+      recovered: { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
       committedBatches: [],
     });
   });

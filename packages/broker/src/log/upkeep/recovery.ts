@@ -10,6 +10,7 @@ import { prefixEnd, type MetadataStore, type Revision } from '../../metadata/met
 import type { ObjectStore } from '../../storage/object-store.ts';
 import type { Extent, RecoveredPartition } from '../partition-log.ts';
 import type { CommittedBatch } from '../producer-state.ts';
+import { foldedLogOf } from '../segments/folded-log.ts';
 
 /** A partition whose record names us. */
 export interface PartitionToRecover {
@@ -160,6 +161,7 @@ function tile(record: metadata.PartitionRecord, { extents, committedBatches }: F
     recovered: {
       logStartOffset,
       nextOffset,
+      folded: foldedLogOf(record),
       extents: extents.filter((extent) => extent.nextOffset > logStartOffset),
       epochStarts,
     },

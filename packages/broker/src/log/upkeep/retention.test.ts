@@ -1,7 +1,7 @@
 import { parseTopicConfig } from '@kafscale/protocol';
 import { silentLogger } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
-import { PartitionLog, type Extent } from '../partition-log.ts';
+import { nothingFolded, PartitionLog, type Extent } from '../partition-log.ts';
 import { PartitionLogs } from '../partition-logs.ts';
 import { retainedFrom, startRetention } from './retention.ts';
 
@@ -21,7 +21,7 @@ function logOf(extents: readonly { readonly ageMs: number | undefined; readonly 
   }));
   return new PartitionLog(
     { topicId: 'topic', topicName: 'orders', partition: 0, leaderEpoch: 0 },
-    { logStartOffset: 0, nextOffset: extents.length * 10, extents: placed, epochStarts: [] },
+    { logStartOffset: 0, nextOffset: extents.length * 10, folded: nothingFolded, extents: placed, epochStarts: [] },
   );
 }
 

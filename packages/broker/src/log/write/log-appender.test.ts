@@ -5,7 +5,7 @@ import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
 import { Session } from '../../metadata/session.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
 import { StorageError } from '../../storage/storage-error.ts';
-import { PartitionLog } from '../partition-log.ts';
+import { nothingFolded, PartitionLog } from '../partition-log.ts';
 import { PartitionLogs } from '../partition-logs.ts';
 import { HotTail } from '../read/hot-tail.ts';
 import { recoverPartitions } from '../upkeep/recovery.ts';
@@ -74,7 +74,7 @@ async function setUp() {
   });
   const log = new PartitionLog(
     { topicId, topicName: 'orders', partition: 0, leaderEpoch: 3 },
-    { logStartOffset: 0, nextOffset: 0, extents: [], epochStarts: [] },
+    { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
   );
   appender.open(log, []);
   const append = (what: BatchToAppend) => new Promise<AppendOutcome>((resolve) => appender.append(log, what, resolve));

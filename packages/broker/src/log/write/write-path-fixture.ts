@@ -1,6 +1,6 @@
 /** What the tests of the write path's parts share: a partition, batches for it, and memory that is counted. */
 import { SlabArena, SlabPool } from '@kafscale/runtime';
-import { PartitionLog } from '../partition-log.ts';
+import { nothingFolded, PartitionLog } from '../partition-log.ts';
 import { PartitionWriter } from './partition-writer.ts';
 import { PendingBatch, type AppendOutcome, type BatchToAppend } from './pending-batch.ts';
 
@@ -22,7 +22,7 @@ export function batchToAppend(values: Partial<BatchToAppend> & { readonly fill?:
 
 export function partitionWriter({ partition = 0, nextOffset = 0, leaderEpoch = 3 } = {}): PartitionWriter {
   const identity = { topicId, topicName: 'orders', partition, leaderEpoch };
-  const recovered = { logStartOffset: nextOffset, nextOffset, extents: [], epochStarts: [] };
+  const recovered = { logStartOffset: nextOffset, nextOffset, folded: nothingFolded, extents: [], epochStarts: [] };
   return new PartitionWriter(new PartitionLog(identity, recovered), []);
 }
 
