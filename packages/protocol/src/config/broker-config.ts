@@ -451,6 +451,10 @@ export const brokerConfigSchema = z
   .refine((config) => config.groupMinSessionTimeoutMs <= config.groupMaxSessionTimeoutMs, {
     path: ['groupMinSessionTimeoutMs'],
     message: 'expected at most the longest session timeout',
+  })
+  .refine((config) => (config.s3AccessKey === undefined) === (config.s3SecretKey === undefined), {
+    path: ['s3SecretKey'],
+    message: 'expected access key and secret key together, or neither',
   });
 
 export type BrokerConfig = Readonly<z.output<typeof brokerConfigSchema>>;
