@@ -103,6 +103,14 @@ export const suites: readonly Suite[] = [
     command: () => e2e('e2e/clients'),
   },
   {
+    name: 'format-reader',
+    about: 'a Python program that knows only docs/reference/storage-format.md reads what we store',
+    needs: ['python3'],
+    timeoutMinutes: 5,
+    counted: 'jest',
+    command: () => e2e('e2e/external-reader'),
+  },
+  {
     name: 'kills',
     about: 'seeded kill -9 of the broker, each followed by a full read-back',
     needs: [],
