@@ -2,7 +2,15 @@
  * One life of a broker in its cluster: from opening its session to losing or ending it. Every component that rests on ownership is
  * built here, in the order they need each other, and none outlives the session.
  */
-import { ErrorCode, KafkaError, type BrokerConfig } from '@kafscale/protocol';
+import {
+  ErrorCode,
+  groupShards,
+  groupShardsTopicId,
+  KafkaError,
+  metadata,
+  metadataKeys,
+  type BrokerConfig,
+} from '@kafscale/protocol';
 import { settlesWithin, SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { registerBroker } from './cluster/broker-registration.ts';
 import { Ownership, type AcquiredPartition } from './cluster/ownership.ts';
@@ -25,6 +33,7 @@ import { recoverPartitions } from './log/upkeep/recovery.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
 import { startRetention } from './log/upkeep/retention.ts';
 import { LogAppender } from './log/write/log-appender.ts';
+import type { Lane } from './metadata/lane.ts';
 import type { MetadataStore, Revision } from './metadata/metadata-store.ts';
 import { Session } from './metadata/session.ts';
 import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
@@ -219,8 +228,8 @@ export class Incarnation {
     });
     const readahead = new Readahead(cache, hotTail, { readaheadBytes: config.readaheadBytes });
     const reader = new LogReader({ hotTail, cache, readahead, logger: logger.child({ component: 'log-reader' }) });
+    const ownershipProof = new SessionOwnershipProof({ store, session, clock, callDeadlineMs });
     const groups = new GroupCoordinator({
-      brokerId,
       store,
       lane: coordinatorLane,
       image,
@@ -229,6 +238,7 @@ export class Incarnation {
       settings: config,
       randomId: () => random.bytes(incarnationBytes).toString('hex'),
       isAlive: () => session.alive,
+      proveAlive: () => ownershipProof.isAlive(),
     });
     const services: Services = {
       config,
@@ -253,10 +263,11 @@ export class Incarnation {
         maxPartitions: config.maxFetchSessionPartitions,
         evictionMs: fetchSessionEvictionMs,
       }),
-      ownershipProof: new SessionOwnershipProof({ store, session, clock, callDeadlineMs }),
+      ownershipProof,
       logStarts: new StoredLogStarts((...change) => ownership.updateRecord(...change)),
     };
-    await Promise.all([ownership.start(), groups.start()]);
+    groups.start();
+    await Promise.all([ownership.start(), openShards(groups, coordinatorLane, { incarnation, brokerId })]);
     const stopExpiry = expireProducers(appender, config.producerIdExpirationMs, clock);
     const stopRetention = startRetention({
       logs,
@@ -335,6 +346,21 @@ export class Incarnation {
       this.#logger.warn({ err: error }, 'the session could not be given up; it expires');
     }
   }
+}
+
+/** Every shard, for the only broker there is. */
+async function openShards(
+  groups: GroupCoordinator,
+  lane: Lane,
+  { incarnation: owner, brokerId }: { readonly incarnation: string; readonly brokerId: number },
+): Promise<void> {
+  const record = metadata.PartitionRecord.decode(new Uint8Array());
+  const value = metadata.PartitionRecord.encode({ ...record, owner, brokerId }).finish();
+  const shards = Array.from({ length: groupShards }, (_, shard) => shard);
+  const revision = await lane.commit({
+    operations: shards.map((shard) => ({ type: 'put', key: metadataKeys.partition(groupShardsTopicId, shard), value })),
+  });
+  await Promise.all(shards.map((shard) => groups.openShard({ shard, epoch: 0, revision })));
 }
 
 interface OpenPartitionsDependencies {

@@ -1,15 +1,16 @@
 /** A coordinator on a store in memory, for tests: a lane that can be held or refused, an image that is set by hand, time that is moved. */
-import { metadataKeys, parseTopicConfig } from '@kafscale/protocol';
+import { groupShards, groupShardsTopicId, metadataKeys, parseTopicConfig } from '@kafscale/protocol';
 import { FakeClock, settled } from '@kafscale/testkit';
 import type { Lane, LaneCommit } from '../metadata/lane.ts';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { MetadataError, type MetadataErrorKind } from '../metadata/metadata-error.ts';
-import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+import type { ImageChange, MetadataImage, PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
 import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import type { ClassicGroup } from './classic/group-model.ts';
 import {
   GroupCoordinator,
   type CommitCall,
+  type GroupCoordinatorDependencies,
   type HeartbeatCall,
   type JoinCall,
   type SyncCall,
@@ -85,20 +86,22 @@ export class SettableImage implements MetadataImage {
   readonly clusterId = 'cluster';
   readonly revision = 1;
   readonly #topics = new Map<string, TopicImage>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(change: ImageChange) => void>();
   /** Resolves at once unless a test replaces it. */
   reached: (revision: Revision) => Promise<void> = () => Promise.resolve();
 
   setTopic(name: string, topicId: string, partitionCount = 10): void {
     const configs = new Map<string, string>();
     const config = parseTopicConfig(configs);
-    this.#topics.set(name, { name, topicId, partitionCount, replicationFactor: 1, configs, config, modRevision: 1 });
-    this.#changed();
+    const settings = { replicationFactor: 1, configs, config, modRevision: 1, deleting: false };
+    this.#topics.set(name, { name, topicId, partitionCount, ...settings });
+    this.#changed(topicId);
   }
 
   removeTopic(name: string): void {
+    const topicId = this.#topics.get(name)?.topicId ?? '';
     this.#topics.delete(name);
-    this.#changed();
+    this.#changed(topicId);
   }
 
   topic(name: string): TopicImage | undefined {
@@ -113,21 +116,25 @@ export class SettableImage implements MetadataImage {
     return this.#topics.values();
   }
 
-  partition(): undefined {
-    return undefined;
+  /** Of every shard of the groups; `seven` is broker 7. */
+  shardOwner = 'seven';
+
+  partition(topicId: string): PartitionImage | undefined {
+    const { shardOwner: owner } = this;
+    return topicId === groupShardsTopicId ? { owner, brokerId: 7, leaderEpoch: 0 } : undefined;
   }
 
   brokers() {
-    return [{ brokerId: 7, host: 'broker-7', port: 9092, rack: '' }];
+    return [{ brokerId: 7, incarnation: 'seven', host: 'broker-7', port: 9092, rack: '', draining: false }];
   }
 
-  onChange(listener: () => void): () => void {
+  onChange(listener: (change: ImageChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  #changed(): void {
-    for (const listener of this.#listeners) listener();
+  #changed(topicId: string): void {
+    for (const listener of this.#listeners) listener({ topicIds: new Set([topicId]) });
   }
 }
 
@@ -150,18 +157,30 @@ export class CoordinatorFixture {
     this.image.setTopic('b', topicB);
   }
 
-  static async started(settings: Partial<GroupSettings> = {}): Promise<CoordinatorFixture> {
-    const fixture = new CoordinatorFixture(settings);
-    await fixture.coordinator.start();
+  /** One whose shards cannot be loaded to the end. */
+  static async loading(): Promise<CoordinatorFixture> {
+    const fixture = new CoordinatorFixture();
+    fixture.image.reached = () => new Promise(() => undefined);
+    void openAll(fixture.coordinator);
+    await settled();
     return fixture;
   }
 
-  create(store: MetadataStore = this.store, isAlive?: () => boolean): GroupCoordinator {
+  static async started(settings: Partial<GroupSettings> = {}): Promise<CoordinatorFixture> {
+    const fixture = new CoordinatorFixture(settings);
+    await openAll(fixture.coordinator);
+    return fixture;
+  }
+
+  create(
+    store: MetadataStore = this.store,
+    isAlive: () => boolean = () => true,
+    hooks: Pick<GroupCoordinatorDependencies, 'proveAlive' | 'whenShardKnown' | 'onShardOpen'> = {},
+  ): GroupCoordinator {
     const { clock, image, lane } = this;
     const randomId = () => `id-${(this.#lastId += 1)}`;
     const settings = this.#settings;
-    const optional = isAlive === undefined ? {} : { isAlive };
-    return new GroupCoordinator({ brokerId: 7, store, lane, image, clock, settings, randomId, ...optional });
+    return new GroupCoordinator({ store, lane, image, clock, settings, randomId, isAlive, ...hooks });
   }
 
   /** Another process goes on with what is stored; the former one is gone without a word. */
@@ -169,7 +188,7 @@ export class CoordinatorFixture {
     await this.coordinator.close();
     this.lane = new HeldLane(this.store);
     this.coordinator = this.create();
-    await this.coordinator.start();
+    await openAll(this.coordinator);
   }
 
   join(given: Partial<JoinCall> = {}) {
@@ -228,8 +247,8 @@ export class CoordinatorFixture {
   }
 
   /** What is committed for partition 0. */
-  committed(groupId = 'group', topicId = topicA): bigint | undefined {
-    return this.coordinator.committedOffsets(groupId).get(topicId)?.get(0)?.offset;
+  async committed(groupId = 'group', topicId = topicA): Promise<bigint | undefined> {
+    return (await this.coordinator.committedOffsets(groupId)).get(topicId)?.get(0)?.offset;
   }
 
   /** A stable group of as many members, the first one leading. */
@@ -243,7 +262,7 @@ export class CoordinatorFixture {
     return members;
   }
 
-  group(groupId = 'group'): ClassicGroup | undefined {
+  group(groupId = 'group'): Promise<ClassicGroup | undefined> {
     return this.coordinator.describe(groupId);
   }
 
@@ -260,6 +279,14 @@ export class CoordinatorFixture {
     await this.clock.advanceAsync(0);
     await settled();
   }
+}
+
+/** Starts the coordinator as the owner of every shard. */
+export async function openAll(coordinator: GroupCoordinator, epoch = 0, revision: Revision = 0): Promise<void> {
+  coordinator.start();
+  await Promise.all(
+    Array.from({ length: groupShards }, (_, shard) => coordinator.openShard({ shard, epoch, revision })),
+  );
 }
 
 /** A consumer's subscription: version 0, the topics, no user data. */

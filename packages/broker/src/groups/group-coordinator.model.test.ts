@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { FaultyMetadataStore, type MetadataFault } from '../metadata/faulty-metadata-store.ts';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { Session } from '../metadata/session.ts';
-import { fixtureSettings, SettableImage, topicA } from './coordinator-fixture.ts';
+import { fixtureSettings, openAll, SettableImage, topicA } from './coordinator-fixture.ts';
 import { GroupCoordinator } from './group-coordinator.ts';
 
 const groupIds = ['one', 'two', 'three'];
@@ -62,7 +62,7 @@ class Register {
     if (step.type === 'advance') await this.#clock.advanceAsync(step.ms);
     else if (step.type === 'commit') this.#commit(groupIds[step.group] ?? '');
     else await this.restart(step.type === 'stop');
-    this.check();
+    await this.check();
   }
 
   /** Whatever the former incarnation still has on its way, it is over: its lease is gone before the next one loads. */
@@ -80,7 +80,6 @@ class Register {
     const session = await Session.open(`incarnation-${this.#lives.length}`, dependencies);
     this.#store.plan = plan;
     const coordinator = new GroupCoordinator({
-      brokerId: 7,
       store: this.#store,
       lane: session.lane('coordinator'),
       image: this.#image,
@@ -89,15 +88,15 @@ class Register {
       randomId: () => 'id',
       isAlive: () => session.alive,
     });
-    await coordinator.start();
+    await openAll(coordinator, this.#lives.length);
     this.#lives.push({ session, coordinator });
   }
 
   /** What is seen right now, by whoever still answers. */
-  check(): void {
+  async check(): Promise<void> {
     for (const groupId of groupIds) {
       for (const { coordinator } of this.#lives) {
-        const seen = this.#fetch(coordinator, groupId);
+        const seen = await this.#fetch(coordinator, groupId);
         if (seen === undefined) continue;
         assert(seen >= (this.#floor.get(groupId) ?? -1n), `${groupId} went back to ${seen}`);
         assert(seen <= (this.#attempted.get(groupId) ?? -1n), `${groupId}: nobody committed ${seen}`);
@@ -124,9 +123,9 @@ class Register {
   }
 
   /** Undefined when the coordinator does not answer. */
-  #fetch(coordinator: GroupCoordinator, groupId: string): bigint | undefined {
+  async #fetch(coordinator: GroupCoordinator, groupId: string): Promise<bigint | undefined> {
     try {
-      return coordinator.committedOffsets(groupId).get(topicA)?.get(0)?.offset ?? -1n;
+      return (await coordinator.committedOffsets(groupId)).get(topicA)?.get(0)?.offset ?? -1n;
     } catch (error) {
       if (error instanceof KafkaError) return undefined;
       throw error;
@@ -145,7 +144,7 @@ describe('a committed offset', () => {
         await register.restart(false);
         for (const step of actions) await register.play(step);
         await register.restart(true);
-        register.check();
+        await register.check();
         acknowledged += register.acknowledged;
       },
     );

@@ -1,8 +1,8 @@
-import { ErrorCode, groupShard, KafkaError, metadata, metadataKeys } from '@kafscale/protocol';
+import { ErrorCode, groupShard, KafkaError, metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import { settled } from '@kafscale/testkit';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
-import { CoordinatorFixture, subscription, topicA, topicB } from './coordinator-fixture.ts';
+import { CoordinatorFixture, openAll, subscription, topicA, topicB } from './coordinator-fixture.ts';
 
 const isPending = async (promise: Promise<unknown>): Promise<boolean> => {
   await settled();
@@ -25,7 +25,7 @@ describe('until it is loaded', () => {
     let release = () => undefined as void;
     const gate = new Promise<void>((resolve) => (release = resolve));
     fixture.image.reached = () => gate;
-    const started = fixture.coordinator.start();
+    const started = openAll(fixture.coordinator);
     return { fixture, started, release };
   };
 
@@ -39,9 +39,9 @@ describe('until it is loaded', () => {
     expect((await fixture.coordinator.leave({ groupId: 'group', members: [] })).errorCode).toBe(
       ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
     );
-    expect(() => fixture.committed()).toThrow(loading);
+    await expect(fixture.committed()).rejects.toThrow(loading);
     expect(() => fixture.coordinator.list()).toThrow(loading);
-    expect(() => fixture.group()).toThrow(loading);
+    await expect(fixture.group()).rejects.toThrow(loading);
   });
 
   it('keeps heartbeating members calm and sends syncing ones back to join', async () => {
@@ -55,7 +55,7 @@ describe('until it is loaded', () => {
     expect(await isPending(started)).toBe(true);
     release();
     await started;
-    expect(fixture.committed()).toBeUndefined();
+    expect(await fixture.committed()).toBeUndefined();
   });
 
   it('tries again while the store is away', async () => {
@@ -68,15 +68,15 @@ describe('until it is loaded', () => {
     };
     const store = Object.create(fixture.store, { range: { value: range } }) as MetadataStore;
     fixture.coordinator = fixture.create(store);
-    await fixture.clock.runUntilSettled(fixture.coordinator.start());
+    await fixture.clock.runUntilSettled(openAll(fixture.coordinator));
     expect(fixture.coordinator.list()).toEqual([]);
   });
 
-  it('refuses to start over a value that does not decode', async () => {
+  it('does not open over a value that does not decode', async () => {
     const fixture = new CoordinatorFixture();
     const put = { type: 'put', key: metadataKeys.group('group'), value: Buffer.from([0xff]) } as const;
     await fixture.store.transact({ compare: [], success: [put] });
-    await expect(fixture.coordinator.start()).rejects.toMatchObject({ kind: 'corrupt' });
+    await expect(openAll(fixture.coordinator)).rejects.toMatchObject({ kind: 'corrupt' });
   });
 });
 
@@ -95,7 +95,7 @@ describe('a restart', () => {
     expect(await fixture.commit(5n, { memberId: leader, generation: 1 })).toBe(ErrorCode.NONE);
     const synced = await fixture.sync({ memberId: pod, groupInstanceId: 'pod-0' });
     expect(synced).toMatchObject({ errorCode: ErrorCode.NONE, assignment: Buffer.from('pod') });
-    expect(fixture.group()).toMatchObject({ state: 'Stable', generation: 1 });
+    expect(await fixture.group()).toMatchObject({ state: 'Stable', generation: 1 });
   });
 
   it('gives each member a full session timeout, and no more', async () => {
@@ -104,9 +104,9 @@ describe('a restart', () => {
     await fixture.clock.advanceAsync(9_000);
     await fixture.restart();
     await fixture.clock.advanceAsync(9_999);
-    expect(fixture.group()?.members.has(member)).toBe(true);
+    expect((await fixture.group())?.members.has(member)).toBe(true);
     await fixture.clock.advanceAsync(1);
-    expect(fixture.group()).toMatchObject({ state: 'Empty', generation: 2 });
+    expect(await fixture.group()).toMatchObject({ state: 'Empty', generation: 2 });
   });
 
   it('keeps every acknowledged offset', async () => {
@@ -115,13 +115,13 @@ describe('a restart', () => {
     await fixture.commit(42n);
     await fixture.commit(7n, { topicId: topicB, groupId: 'other' });
     await fixture.restart();
-    expect(fixture.coordinator.committedOffsets('group').get(topicA)?.get(0)).toMatchObject({
+    expect((await fixture.coordinator.committedOffsets('group')).get(topicA)?.get(0)).toMatchObject({
       offset: 42n,
       leaderEpoch: 3,
       metadata: 'text',
       expireMs: undefined,
     });
-    expect(fixture.committed('other', topicB)).toBe(7n);
+    expect(await fixture.committed('other', topicB)).toBe(7n);
   });
 
   it('keeps odd group ids apart', async () => {
@@ -133,8 +133,175 @@ describe('a restart', () => {
     await fixture.restart();
     await fixture.clock.advanceAsync(31_000);
     await fixture.restart();
-    expect(ids.map((groupId) => fixture.committed(groupId))).toEqual(ids.map((_, index) => BigInt(index)));
+    expect(await Promise.all(ids.map((groupId) => fixture.committed(groupId)))).toEqual(
+      ids.map((_, index) => BigInt(index)),
+    );
     for (const key of await fixture.keys('group')) expect(key.length).toBeLessThan(400);
+  });
+});
+
+describe('a shard', () => {
+  const shard = groupShard('group');
+  const otherGroup = Array.from({ length: 100 }, (_, index) => `other-${index}`).find(
+    (groupId) => groupShard(groupId) !== shard,
+  )!;
+  const openAgain = ({ coordinator }: CoordinatorFixture, epoch: number) =>
+    coordinator.openShard({ shard, epoch, revision: 0 });
+
+  it('that was never opened is NOT_COORDINATOR, and the others are served', async () => {
+    const fixture = new CoordinatorFixture();
+    fixture.coordinator.start();
+    await fixture.coordinator.openShard({ shard: groupShard(otherGroup), epoch: 0, revision: 0 });
+    expect((await fixture.join()).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
+    expect((await fixture.sync({ memberId: 'm' })).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
+    expect(await fixture.heartbeat({ memberId: 'm' })).toBe(ErrorCode.NOT_COORDINATOR);
+    expect(await fixture.commit(1n)).toBe(ErrorCode.NOT_COORDINATOR);
+    await expect(fixture.committed()).rejects.toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
+    expect(await fixture.commit(1n, { groupId: otherGroup })).toBe(ErrorCode.NONE);
+    expect(fixture.coordinator.list()).toMatchObject([{ groupId: otherGroup }]);
+  });
+
+  it('that is given up sends waiting members away, and stores and answers what was accepted', async () => {
+    const fixture = await CoordinatorFixture.started();
+    const [member = ''] = await fixture.stableGroup(1);
+    await fixture.commit(7n, { groupId: otherGroup });
+    fixture.lane.hold();
+    const first = fixture.commit(1n, { memberId: member, generation: 1 });
+    const second = fixture.commit(2n, { memberId: member, generation: 1 });
+    const joining = fixture.join();
+    const givenUp = fixture.coordinator.giveUpShard(shard);
+    expect((await joining).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
+    expect(await fixture.commit(3n)).toBe(ErrorCode.NOT_COORDINATOR);
+    expect(await isPending(givenUp)).toBe(true);
+    fixture.lane.release();
+    await givenUp;
+    expect(await Promise.all([first, second])).toEqual([ErrorCode.NONE, ErrorCode.NONE]);
+    expect(await fixture.committed(otherGroup)).toBe(7n);
+    await openAgain(fixture, 1);
+    expect(await fixture.committed()).toBe(2n);
+    expect(await fixture.heartbeat({ memberId: member })).toBe(ErrorCode.NONE);
+  });
+
+  it('that is given up does not wait for the writes of the others', async () => {
+    const fixture = await CoordinatorFixture.started();
+    await fixture.commit(1n);
+    let busy = true;
+    const keepBusy = async () => {
+      for (let offset = 0n; busy && offset < 1_000n; offset += 1n)
+        await fixture.commit(offset, { groupId: otherGroup });
+    };
+    const others = keepBusy();
+    await fixture.coordinator.giveUpShard(shard);
+    busy = false;
+    await others;
+    expect(await fixture.committed(otherGroup)).toBeLessThan(900n);
+  });
+
+  it('that is folded while it is given up writes nothing once that is done', async () => {
+    const fixture = await CoordinatorFixture.started({ groupsMax: 100_000 });
+    const groupIds = Array.from({ length: 6_000 }, (_, index) => `g${index}`).filter((id) => groupShard(id) === shard);
+    await Promise.all(groupIds.map((groupId) => fixture.commit(1n, { groupId })));
+    fixture.lane.hold();
+    await fixture.clock.advanceAsync(30_000);
+    const givenUp = fixture.coordinator.giveUpShard(shard);
+    fixture.lane.release();
+    await givenUp;
+    const commits = fixture.lane.commits.length;
+    await fixture.clock.advanceAsync(120_000);
+    const later = fixture.lane.commits.slice(commits).flatMap(({ operations }) => operations.map(({ key }) => key));
+    const ofShard = metadataPrefixes.groupOffsets(shard);
+    expect(later.filter((key) => key.startsWith(ofShard))).toEqual([]);
+    await openAgain(fixture, 1);
+    expect(await Promise.all(groupIds.map((groupId) => fixture.committed(groupId)))).toEqual(groupIds.map(() => 1n));
+  });
+
+  it('that comes back holds what was stored meanwhile, and nothing of before', async () => {
+    const fixture = await CoordinatorFixture.started();
+    await fixture.commit(1n);
+    await fixture.coordinator.giveUpShard(shard);
+    const other = fixture.create();
+    other.start();
+    await other.openShard({ shard, epoch: 1, revision: 0 });
+    const mine = fixture.coordinator;
+    fixture.coordinator = other;
+    await fixture.commit(50n);
+    await other.giveUpShard(shard);
+    fixture.coordinator = mine;
+    await openAgain(fixture, 2);
+    expect(await fixture.committed()).toBe(50n);
+  });
+
+  it('that is opened in a newer epoch drops the state of the older one', async () => {
+    const fixture = await CoordinatorFixture.started();
+    fixture.lane.hold();
+    const joining = fixture.join();
+    await settled();
+    const opened = openAgain(fixture, 1);
+    expect((await joining).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
+    fixture.lane.release();
+    await opened;
+    expect(await fixture.group()).toBeUndefined();
+  });
+
+  it('that is given up while it is loaded is not served afterwards', async () => {
+    const fixture = await CoordinatorFixture.loading();
+    await fixture.coordinator.giveUpShard(shard);
+    expect(await fixture.commit(1n)).toBe(ErrorCode.NOT_COORDINATOR);
+  });
+
+  it('is not read from a store that has gone back behind the takeover', async () => {
+    const fixture = new CoordinatorFixture();
+    const opening = fixture.coordinator.openShard({ shard, epoch: 1, revision: 3 });
+    expect(await isPending(opening)).toBe(true);
+    for (let put = 0; put < 3; put += 1) {
+      const operation = { type: 'put', key: 'cluster', value: Buffer.alloc(1) } as const;
+      await fixture.store.transact({ compare: [], success: [operation] });
+    }
+    await fixture.clock.runUntilSettled(opening);
+    expect(await fixture.commit(1n)).toBe(ErrorCode.NONE);
+  });
+
+  it('that is about to be served is waited for', async () => {
+    const fixture = new CoordinatorFixture();
+    const waiting: (() => void)[] = [];
+    const opened: number[] = [];
+    const coordinator = fixture.create(fixture.store, undefined, {
+      whenShardKnown: () => new Promise<void>((resolve) => waiting.push(resolve)),
+      onShardOpen: (served) => {
+        opened.push(served);
+        for (const resume of waiting) resume();
+      },
+    });
+    fixture.coordinator = coordinator;
+    const commit = fixture.commit(1n);
+    const committed = fixture.committed();
+    expect(await isPending(commit)).toBe(true);
+    await openAgain(fixture, 1);
+    expect(opened).toEqual([shard]);
+    expect(await commit).toBe(ErrorCode.NONE);
+    expect(await committed).toBeUndefined();
+  });
+});
+
+describe('a committed offset', () => {
+  it('is not fetched from the memory of a broker whose session is gone, though it thinks it lives', async () => {
+    const fixture = new CoordinatorFixture();
+    let living = true;
+    const coordinator = fixture.create(fixture.store, () => true, { proveAlive: () => Promise.resolve(living) });
+    fixture.coordinator = coordinator;
+    await openAll(coordinator);
+    await fixture.commit(1n);
+    expect(await fixture.committed()).toBe(1n);
+    living = false;
+    await expect(fixture.committed()).rejects.toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
+  });
+
+  it('is asked for again while the metadata store does not answer', async () => {
+    const fixture = new CoordinatorFixture();
+    const unavailable = () => Promise.reject(new MetadataError('unavailable', 'connection refused'));
+    fixture.coordinator = fixture.create(fixture.store, undefined, { proveAlive: unavailable });
+    await openAll(fixture.coordinator);
+    await expect(fixture.committed()).rejects.toMatchObject({ code: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS });
   });
 });
 
@@ -168,10 +335,10 @@ describe('an answer', () => {
     fixture.lane.hold();
     const committed = fixture.commit(2n);
     expect(await isPending(committed)).toBe(true);
-    expect(fixture.committed()).toBe(1n);
+    expect(await fixture.committed()).toBe(1n);
     fixture.lane.release();
     expect(await committed).toBe(ErrorCode.NONE);
-    expect(fixture.committed()).toBe(2n);
+    expect(await fixture.committed()).toBe(2n);
   });
 
   it('to a heartbeat writes nothing', async () => {
@@ -219,7 +386,7 @@ describe('a commit of an old generation', () => {
       { $case: 'offsets', value: { offsets: [{ offset: 100n }] } },
       { $case: 'group', value: { generation: 2 } },
     ]);
-    expect(fixture.committed()).toBe(100n);
+    expect(await fixture.committed()).toBe(100n);
   });
 
   it('that waited behind a record is stored before the generation that came behind it', async () => {
@@ -247,7 +414,7 @@ describe('a commit of an old generation', () => {
   /** The id the next static member will be given: the fixture counts them. */
   async function peek(fixture: CoordinatorFixture): Promise<string[]> {
     await settled();
-    const ids = [...(fixture.group()?.members.keys() ?? [])];
+    const ids = [...((await fixture.group())?.members.keys() ?? [])];
     const [last = 'pod-0-id-0'] = ids;
     const number = Number(last.slice(last.lastIndexOf('-') + 1));
     return [`pod-0-id-${number + 1}`];
@@ -302,7 +469,7 @@ describe('writes', () => {
     fixture.lane.release();
     expect(await first).toBe(ErrorCode.NONE);
     expect(await Promise.all(commits)).toEqual([ErrorCode.UNKNOWN_SERVER_ERROR, ErrorCode.NONE, ErrorCode.NONE]);
-    expect(fixture.committed('good')).toBe(1n);
+    expect(await fixture.committed('good')).toBe(1n);
   });
 
   it('that were accepted before the coordinator closes are stored and answered', async () => {
@@ -340,7 +507,7 @@ describe('writes', () => {
     expect((await parked).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
     expect((await fixture.join()).errorCode).toBe(ErrorCode.NOT_COORDINATOR);
     expect(await fixture.heartbeat({ memberId: 'm' })).toBe(ErrorCode.NOT_COORDINATOR);
-    expect(() => fixture.committed()).toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
+    await expect(fixture.committed()).rejects.toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
     expect(fixture.clock.pendingTimers).toBe(0);
   });
 });
@@ -359,8 +526,8 @@ describe('folding', () => {
     expect(await fixture.keys('group-offsets/')).toEqual([metadataKeys.groupOffsets('manual', topicA, 0)]);
     expect(await fixture.keys('groups/')).toEqual([metadataKeys.group('group')]);
     await fixture.restart();
-    expect(fixture.committed('manual')).toBe(99n);
-    expect(fixture.group()?.generation).toBe(2);
+    expect(await fixture.committed('manual')).toBe(99n);
+    expect((await fixture.group())?.generation).toBe(2);
   });
 
   it('goes on in parts when there is much, and stopped in between loses nothing', async () => {
@@ -380,8 +547,8 @@ describe('folding', () => {
     fixture.lane.accept();
     await fixture.commit(7_777n, { groupId: groupIds[0] ?? '' });
     await fixture.restart();
-    expect(fixture.committed(groupIds[0])).toBe(7_777n);
-    expect(groupIds.slice(1).map((groupId) => fixture.committed(groupId))).toEqual(
+    expect(await fixture.committed(groupIds[0])).toBe(7_777n);
+    expect(await Promise.all(groupIds.slice(1).map((groupId) => fixture.committed(groupId)))).toEqual(
       groupIds.slice(1).map((_, index) => BigInt(index + 1)),
     );
     await fixture.clock.advanceAsync(30_000);
@@ -398,7 +565,7 @@ describe('folding', () => {
     await inFlight;
     await settled();
     await fixture.restart();
-    expect(fixture.committed()).toBe(2n);
+    expect(await fixture.committed()).toBe(2n);
   });
 });
 
@@ -411,10 +578,10 @@ describe('committed offsets', () => {
     await fixture.clock.advanceAsync(4 * days);
     await fixture.commit(2n, { topicId: topicB });
     await fixture.clock.advanceAsync(3 * days);
-    expect(fixture.committed()).toBeUndefined();
-    expect(fixture.committed('group', topicB)).toBe(2n);
+    expect(await fixture.committed()).toBeUndefined();
+    expect(await fixture.committed('group', topicB)).toBe(2n);
     await fixture.clock.advanceAsync(4 * days + 600_000);
-    expect(fixture.group()).toBeUndefined();
+    expect(await fixture.group()).toBeUndefined();
     await fixture.restart();
     expect(fixture.coordinator.list()).toEqual([]);
     expect(await fixture.keys('group-offsets/')).toEqual([]);
@@ -429,12 +596,12 @@ describe('committed offsets', () => {
       await fixture.heartbeat({ memberId });
     }
     await fixture.coordinator.leave({ groupId: 'group', members: [{ memberId, groupInstanceId: null }] });
-    expect(fixture.group()?.state).toBe('Empty');
+    expect((await fixture.group())?.state).toBe('Empty');
     await fixture.clock.advanceAsync(7 * days - 1_000);
-    expect(fixture.committed()).toBe(1n);
+    expect(await fixture.committed()).toBe(1n);
     await fixture.clock.advanceAsync(600_000);
-    expect(fixture.committed()).toBeUndefined();
-    expect(fixture.group()).toBeUndefined();
+    expect(await fixture.committed()).toBeUndefined();
+    expect(await fixture.group()).toBeUndefined();
   });
 
   it('of a stable group end only for topics that nobody subscribes to', async () => {
@@ -445,15 +612,15 @@ describe('committed offsets', () => {
     await fixture.clock.advanceAsync(1_700_000);
     await fixture.heartbeat({ memberId });
     await fixture.clock.advanceAsync(1_000_000);
-    expect(fixture.committed()).toBe(1n);
-    expect(fixture.committed('group', topicB)).toBeUndefined();
+    expect(await fixture.committed()).toBe(1n);
+    expect(await fixture.committed('group', topicB)).toBeUndefined();
   });
 
   it('end at the time an old client gave', async () => {
     const fixture = await CoordinatorFixture.started();
     await fixture.commit(1n, { expireMs: fixture.clock.wallMs() + 500_000 });
     await fixture.clock.advanceAsync(600_000);
-    expect(fixture.committed()).toBeUndefined();
+    expect(await fixture.committed()).toBeUndefined();
   });
 
   it('that are being written are not judged by what they replace', async () => {
@@ -466,7 +633,7 @@ describe('committed offsets', () => {
     fixture.lane.release();
     expect(await fresh).toBe(ErrorCode.NONE);
     await settled();
-    expect(fixture.committed()).toBe(2n);
+    expect(await fixture.committed()).toBe(2n);
   });
 
   it('go with their topic', async () => {
@@ -474,10 +641,10 @@ describe('committed offsets', () => {
     await fixture.commit(1n);
     await fixture.commit(2n, { topicId: topicB });
     await fixture.deleteTopic('a');
-    expect(fixture.committed()).toBeUndefined();
-    expect(fixture.committed('group', topicB)).toBe(2n);
+    expect(await fixture.committed()).toBeUndefined();
+    expect(await fixture.committed('group', topicB)).toBe(2n);
     await fixture.restart();
-    expect(fixture.committed()).toBeUndefined();
+    expect(await fixture.committed()).toBeUndefined();
   });
 
   it('stay when the image has merely lost sight of their topic', async () => {
@@ -485,7 +652,7 @@ describe('committed offsets', () => {
     await fixture.commit(1n);
     fixture.image.removeTopic('a');
     await settled();
-    expect(fixture.committed()).toBe(1n);
+    expect(await fixture.committed()).toBe(1n);
   });
 
   it('of a topic that was deleted meanwhile go at the next start', async () => {
@@ -495,7 +662,7 @@ describe('committed offsets', () => {
     await fixture.deleteTopic('a');
     await fixture.restart();
     await settled();
-    expect(fixture.committed()).toBeUndefined();
+    expect(await fixture.committed()).toBeUndefined();
   });
 });
 
@@ -508,7 +675,7 @@ describe('a group', () => {
     await fixture.coordinator.leave({ groupId: 'group', members: [{ memberId, groupInstanceId: null }] });
     expect(await fixture.coordinator.delete('group')).toBe(ErrorCode.NONE);
     expect(await fixture.coordinator.delete('group')).toBe(ErrorCode.GROUP_ID_NOT_FOUND);
-    expect(fixture.group()).toBeUndefined();
+    expect(await fixture.group()).toBeUndefined();
     await fixture.clock.advanceAsync(30_000);
     expect(await fixture.keys('group')).toEqual([]);
   });
@@ -523,7 +690,7 @@ describe('a group', () => {
     expect(await deleted).toBe(ErrorCode.NONE);
     expect(await fixture.commit(3n)).toBe(ErrorCode.NONE);
     await fixture.restart();
-    expect(fixture.committed()).toBe(3n);
+    expect(await fixture.committed()).toBe(3n);
   });
 
   it('is still there when its deletion was refused', async () => {
@@ -532,7 +699,7 @@ describe('a group', () => {
     fixture.lane.refuse('conflict');
     expect(await fixture.coordinator.delete('group')).toBe(ErrorCode.UNKNOWN_SERVER_ERROR);
     fixture.lane.accept();
-    expect(fixture.committed()).toBe(1n);
+    expect(await fixture.committed()).toBe(1n);
     expect(await fixture.commit(2n)).toBe(ErrorCode.NONE);
   });
 
@@ -554,7 +721,7 @@ describe('a group', () => {
     expect(await fixture.heartbeat({ groupId })).toBe(ErrorCode.INVALID_GROUP_ID);
     expect((await fixture.coordinator.leave({ groupId, members: [] })).errorCode).toBe(ErrorCode.INVALID_GROUP_ID);
     expect(await fixture.commit(1n, { groupId })).toBe(ErrorCode.NONE);
-    expect(fixture.committed('')).toBe(1n);
+    expect(await fixture.committed('')).toBe(1n);
   });
 
   it('is refused with a session timeout outside the bounds', async () => {
@@ -585,10 +752,10 @@ describe('a group', () => {
     const fixture = new CoordinatorFixture();
     let alive = true;
     fixture.coordinator = fixture.create(fixture.store, () => alive);
-    await fixture.coordinator.start();
+    await openAll(fixture.coordinator);
     await fixture.commit(1n);
     alive = false;
-    expect(() => fixture.committed()).toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
+    await expect(fixture.committed()).rejects.toThrow(new KafkaError(ErrorCode.NOT_COORDINATOR));
     expect(await fixture.heartbeat({ memberId: 'm' })).toBe(ErrorCode.NOT_COORDINATOR);
   });
 
@@ -604,7 +771,7 @@ describe('a group', () => {
     await fixture.clock.advanceAsync(15_000);
     fixture.lane.release();
     expect(await beat).toBe(ErrorCode.NONE);
-    expect(fixture.group()?.members.has(leader)).toBe(true);
+    expect((await fixture.group())?.members.has(leader)).toBe(true);
   });
 });
 
@@ -625,9 +792,9 @@ describe('OffsetDelete', () => {
         ['b', ErrorCode.NONE],
       ]),
     );
-    expect([fixture.committed(), fixture.committed('group', topicB)]).toEqual([1n, undefined]);
+    expect([await fixture.committed(), await fixture.committed('group', topicB)]).toEqual([1n, undefined]);
     await fixture.restart();
-    expect([fixture.committed(), fixture.committed('group', topicB)]).toEqual([1n, undefined]);
+    expect([await fixture.committed(), await fixture.committed('group', topicB)]).toEqual([1n, undefined]);
   });
 
   it('is refused for members that are no consumers, and for a group that is not there', async () => {

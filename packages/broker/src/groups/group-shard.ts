@@ -1,12 +1,14 @@
 /**
- * One shard of the groups, from loading to closing: its groups, their committed offsets, and the requests that wait. Everything
- * that must last goes through the writer in the order it was accepted; offsets are read as they are stored.
+ * One shard of the groups while this broker owns it, from loading to giving it up: its groups, their committed offsets, and the
+ * requests that wait. Everything that must last goes through the writer in the order it was accepted; offsets are read as they are
+ * stored. It belongs to one epoch of the shard's ownership, and nothing of it outlives that.
  */
 import { ErrorCode, groupShards, KafkaError, type metadata } from '@kafscale/protocol';
 import type { Clock, Logger } from '@kafscale/runtime';
 import type { TopicId } from '../metadata/metadata-image.ts';
 import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import type { Lane } from '../metadata/lane.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
 import { refusedAnswer } from './classic/group-change.ts';
 import { groupFromRecord } from './classic/group-record.ts';
 import type {
@@ -54,12 +56,19 @@ export class GroupShard {
   readonly #parked: ParkedRequests;
   /** Per group, changes on their way to the store. */
   readonly #pendingWrites = new Map<string, number>();
+  /** Writes and folds whose outcome is not known yet. */
+  readonly #underWay = new Set<Promise<void>>();
   readonly #shard: number;
+  readonly #closing = new AbortController();
   #journal: ShardJournal;
   #unavailable: ErrorCode = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS;
 
-  constructor(shard: number, dependencies: GroupShardDependencies) {
+  /** The epoch of the ownership that all of this belongs to. */
+  readonly epoch: number;
+
+  constructor(shard: number, epoch: number, dependencies: GroupShardDependencies) {
     this.#shard = shard;
+    this.epoch = epoch;
     this.#dependencies = dependencies;
     this.#journal = new ShardJournal(shard);
     this.#parked = new ParkedRequests(dependencies.settings.groupParkedRequestsMax);
@@ -70,10 +79,18 @@ export class GroupShard {
     return this.#unavailable;
   }
 
-  /** Reads what is stored, as of the revision it answers. Throws MetadataError; may be called again then. */
-  async load(signal: AbortSignal): Promise<Revision> {
+  /** Aborts when the shard is closed. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  /**
+   * Reads what is stored, as of the revision it answers, which is not before `revision`: the moment from which on nobody else writes
+   * the shard. Throws MetadataError; may be called again then.
+   */
+  async load(revision: Revision): Promise<Revision> {
     this.#journal = new ShardJournal(this.#shard);
-    return this.#journal.load(this.#dependencies.store, signal);
+    return this.#journal.load(this.#dependencies.store, revision, this.closing);
   }
 
   /** Serves what was loaded, each member with a full session timeout from now. */
@@ -94,9 +111,18 @@ export class GroupShard {
   /** Answers whoever waits, and everybody from now on, with the code. */
   close(errorCode: ErrorCode): void {
     this.#unavailable = errorCode;
+    this.#closing.abort(new MetadataError('aborted', 'the shard is closed'));
     for (const live of this.#groups.values()) live.close();
     this.#groups.clear();
     this.#parked.refuseAll(errorCode);
+  }
+
+  /**
+   * Resolves when nothing of a closed shard is on its way to the store any more: what was accepted before it closed is stored and
+   * answered, and what comes behind in the lane is behind all of it.
+   */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
   }
 
   get(groupId: string): ClassicGroup | undefined {
@@ -232,9 +258,9 @@ export class GroupShard {
   async fold(): Promise<void> {
     if (this.#unavailable !== ErrorCode.NONE || !this.#journal.hasDeltas) return;
     try {
-      await this.#journal.fold(this.#dependencies.lane);
+      await this.#track(this.#journal.fold(this.#dependencies.lane, this.closing));
     } catch (error) {
-      this.#failed('folding a shard of the groups failed', error);
+      if (error !== this.closing.reason) this.#failed('folding a shard of the groups failed', error);
     }
   }
 
@@ -267,6 +293,7 @@ export class GroupShard {
   }
 
   async #write(groupId: string, changes: readonly metadata.GroupChange[]): Promise<ErrorCode> {
+    if (this.#unavailable !== ErrorCode.NONE) return this.#unavailable;
     try {
       await this.#store(groupId, changes);
       return ErrorCode.NONE;
@@ -278,7 +305,7 @@ export class GroupShard {
   async #store(groupId: string, changes: readonly metadata.GroupChange[]): Promise<void> {
     this.#pendingWrites.set(groupId, (this.#pendingWrites.get(groupId) ?? 0) + 1);
     try {
-      await this.#dependencies.writer.write(this.#journal, changes);
+      await this.#track(this.#dependencies.writer.write(this.#journal, changes));
     } catch (error) {
       this.#failed('storing a change of a group failed', error, groupId);
       throw error;
@@ -288,6 +315,11 @@ export class GroupShard {
       else this.#pendingWrites.set(groupId, left);
     }
     if (this.#journal.wantsFold) void this.fold();
+  }
+
+  #track(outcome: Promise<void>): Promise<void> {
+    this.#underWay.add(outcome);
+    return outcome.finally(() => this.#underWay.delete(outcome));
   }
 
   #failed(message: string, err: unknown, groupId?: string): void {
@@ -304,7 +336,7 @@ export class GroupShard {
       : ErrorCode.NONE;
     this.#groups.get(groupId)?.close();
     this.#groups.delete(groupId);
-    if (errorCode === ErrorCode.UNKNOWN_SERVER_ERROR) {
+    if (errorCode === ErrorCode.UNKNOWN_SERVER_ERROR && this.#unavailable === ErrorCode.NONE) {
       this.#add(
         stored === undefined ? emptyGroup(groupId, this.#dependencies.clock.wallMs()) : groupFromRecord(stored),
       );

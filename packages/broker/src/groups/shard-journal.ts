@@ -40,12 +40,15 @@ export class ShardJournal {
   }
 
   /**
-   * Reads the shard as of one revision, which it answers. Throws MetadataError: `corrupt` for good, anything else means that a new
-   * journal should be loaded later.
+   * Reads the shard as of one revision, which it answers and which is not before `notBefore`. Throws MetadataError: `corrupt` for
+   * good, anything else means that a new journal should be loaded later.
    */
-  async load(store: MetadataStore, signal: AbortSignal): Promise<Revision> {
+  async load(store: MetadataStore, notBefore: Revision, signal: AbortSignal): Promise<Revision> {
     const { shard, state } = this;
     const { revision } = await store.range({ key: metadataPrefixes.groups(shard) }, signal);
+    if (revision < notBefore) {
+      throw new MetadataError('unavailable', `the metadata store is at revision ${revision} and was at ${notBefore}`);
+    }
     for await (const item of keysUnder(store, metadataPrefixes.groups(shard), revision, signal)) {
       state.loadGroup(decoded(item, metadata.GroupRecord));
     }
@@ -84,8 +87,11 @@ export class ShardJournal {
     return !this.#folding && this.#deltas > 0;
   }
 
-  /** Folds the deltas that are in the state. Rejects as the lane does; what was not folded is folded the next time. */
-  async fold(lane: Lane): Promise<void> {
+  /**
+   * Folds the deltas that are in the state. Rejects as the lane does, and between two transactions when the signal aborts; what was
+   * not folded is folded the next time.
+   */
+  async fold(lane: Lane, signal: AbortSignal): Promise<void> {
     const endSequence = this.#appliedSequence;
     const [deltas, deltaBytes] = [this.#deltas, this.#deltaBytes];
     const targets = this.state.takeUnfolded();
@@ -93,6 +99,7 @@ export class ShardJournal {
     try {
       let remaining = targets;
       do {
+        signal.throwIfAborted();
         const operations: Operation[] = [];
         remaining = this.#takeOperations(remaining, operations);
         if (remaining.length === 0) operations.push(this.#dropDeltas(endSequence));

@@ -17,18 +17,16 @@ const operationsNotAsked = -0x80000000;
 export const describeGroupsHandler = defineHandler({
   api: describeGroups,
   fail: (errorCode, { groups }) => ({ throttleTimeMs: 0, groups: groups.map((id) => nothing(id, errorCode)) }),
-  handle(request, { apiVersion }, { groups }) {
+  async handle(request, { apiVersion }, { groups }) {
     const authorizedOperations = request.includeAuthorizedOperations ? everyGroupOperation : operationsNotAsked;
-    return {
-      throttleTimeMs: 0,
-      groups: request.groups.map((id) => ({ ...describe(id, apiVersion, groups), authorizedOperations })),
-    };
+    const described = await Promise.all(request.groups.map((id) => describe(id, apiVersion, groups)));
+    return { throttleTimeMs: 0, groups: described.map((group) => ({ ...group, authorizedOperations })) };
   },
 });
 
-function describe(groupId: string, apiVersion: number, groups: GroupCoordinator): Described {
+async function describe(groupId: string, apiVersion: number, groups: GroupCoordinator): Promise<Described> {
   try {
-    const group = groups.describe(groupId);
+    const group = await groups.describe(groupId);
     if (group !== undefined) return described(group);
   } catch (error) {
     if (error instanceof KafkaError) return nothing(groupId, error.code);

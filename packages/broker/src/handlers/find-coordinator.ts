@@ -1,13 +1,16 @@
 /**
- * FindCoordinator v0-6: one key up to v3, many from v4 on. Groups are found on this broker; so are transactional ids, whose requests
- * are then answered one by one. Share groups (key type 2) are not served.
+ * FindCoordinator v0-6: one key up to v3, many from v4 on. A group is found at the living broker that owns its shard; so are
+ * transactional ids, whose requests are then answered one by one. While a shard has no such owner the answer waits a moment for one,
+ * since clients wait longer. Share groups (key type 2) are not served.
  */
 import { ErrorCode, findCoordinator, type ResponseOf } from '@kafscale/protocol';
+import { imageShows } from '../metadata/image-shows.ts';
 import { defineHandler } from './define-handler.ts';
 import type { Services } from './services.ts';
 
 type Coordinator = ResponseOf<typeof findCoordinator>['coordinators'][number];
 
+const ownerWaitMs = 500;
 const keyTypes = { group: 0, transaction: 1 } as const;
 
 export const findCoordinatorHandler = defineHandler({
@@ -16,9 +19,14 @@ export const findCoordinatorHandler = defineHandler({
     const keys = request.coordinatorKeys.length > 0 ? request.coordinatorKeys : [request.key];
     return answer(keys.map((key) => notFound(key, errorCode)));
   },
-  handle(request, { apiVersion }, services) {
-    const keys = apiVersion >= 4 ? request.coordinatorKeys : [request.key];
-    return answer(keys.map((key) => find(key, request.keyType, services)));
+  async handle({ key, keyType, coordinatorKeys }, { apiVersion, signal }, services) {
+    const { groups, image, clock } = services;
+    const keys = apiVersion >= 4 ? coordinatorKeys : [key];
+    if (keyType === keyTypes.group || keyType === keyTypes.transaction) {
+      const areFound = () => keys.every((each) => groups.coordinatorOf(each) !== undefined);
+      await imageShows(image, areFound, { clock, timeoutMs: ownerWaitMs, signal });
+    }
+    return answer(keys.map((each) => find(each, keyType, services)));
   },
 });
 

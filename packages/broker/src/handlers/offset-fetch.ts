@@ -1,8 +1,8 @@
 /**
  * OffsetFetch v0-10: one group up to v7, many from v8 on; no topics given (v2+) means all of them; v10 names topics by id. A partition
  * without a committed offset, also one of a group or a topic that does not exist, is answered with -1 and no error. Offsets are as
- * they are stored, so requireStable (v7) asks for nothing more while there are no transactions. Up to v1 an error has its place in
- * the partitions only.
+ * they are stored at a moment after the request, so requireStable (v7) asks for nothing more while there are no transactions. Up to v1
+ * an error has its place in the partitions only.
  */
 import { ErrorCode, KafkaError, offsetFetch, zeroUuid, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import type { CommittedOffset, TopicOffsets } from '../groups/offset-store.ts';
@@ -20,8 +20,9 @@ export const offsetFetchHandler = defineHandler({
   fail(errorCode, request, { apiVersion }) {
     return answer(askedGroups(request, apiVersion).map((group) => refuse(group, errorCode, apiVersion)));
   },
-  handle(request, { apiVersion }, services) {
-    return answer(askedGroups(request, apiVersion).map((group) => fetchGroup(group, apiVersion, services)));
+  async handle(request, { apiVersion }, services) {
+    const asked = askedGroups(request, apiVersion);
+    return answer(await Promise.all(asked.map((group) => fetchGroup(group, apiVersion, services))));
   },
 });
 
@@ -35,10 +36,14 @@ function askedGroups(
   return [{ groupId, memberId: null, memberEpoch: -1, topics: named }];
 }
 
-function fetchGroup(request: GroupRequest, apiVersion: number, { groups, image }: Services): GroupAnswer {
+async function fetchGroup(
+  request: GroupRequest,
+  apiVersion: number,
+  { groups, image }: Services,
+): Promise<GroupAnswer> {
   const { groupId } = request;
   try {
-    const committed = groups.committedOffsets(groupId);
+    const committed = await groups.committedOffsets(groupId);
     const topics =
       request.topics === null
         ? [...committed].flatMap(([topicId, offsets]) => everythingOf(topicId, offsets, image))

@@ -26,10 +26,15 @@ export class SessionOwnershipProof implements OwnershipProof {
     this.#dependencies = dependencies;
   }
 
+  /** Whether a read that began after this call found the session. Rejects with MetadataError when the store does not answer. */
+  isAlive(): Promise<boolean> {
+    return this.#readAfterNow();
+  }
+
   async confirm(log: PartitionLog): Promise<void> {
     let living: boolean;
     try {
-      living = await this.#readAfterNow();
+      living = await this.isAlive();
     } catch (error) {
       throw new KafkaError(ErrorCode.OFFSET_NOT_AVAILABLE, 'the metadata store does not answer', { cause: error });
     }
