@@ -1,5 +1,6 @@
 export { backoffDelayMs, type BackoffSettings } from './backoff.ts';
 export type { CancelTimer, Clock } from './clock.ts';
+export { mapConcurrently } from './map-concurrently.ts';
 export { measureEventLoopDelay, type EventLoopDelay } from './event-loop-delay.ts';
 export { KeyedMutex } from './keyed-mutex.ts';
 export { failStopOnUncaughtErrors, Lifecycle, stopSignal } from './lifecycle.ts';
@@ -20,3 +21,9 @@ export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
 export { systemClock } from './system-clock.ts';
 export { settlesWithin, withDeadline } from './deadline.ts';
 export { SlabArena, type SlabPiece } from './slab-arena.ts';
+export { cacheFolder, preparedFolder } from './programs/cache-folder.ts';
+export { ChildServer, type ChildServerSettings } from './programs/child-server.ts';
+export { freePort } from './programs/free-port.ts';
+export { goPrograms, type GoPrograms } from './programs/go-programs.ts';
+export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './programs/run-program.ts';
+export { buildMinio, buildNewestEtcd, newestEtcdVersion } from './programs/store-programs.ts';

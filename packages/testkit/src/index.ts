@@ -1,14 +1,6 @@
 export { densestMessages, messageCases, messageOf, type MessageCase } from './arbitraries/messages.ts';
 export { FakeClock, settled, type FakeClockSettings } from './fake-clock.ts';
-export { cacheFolder, preparedFolder } from './servers/cache-folder.ts';
-export { ChildServer, type ChildServerSettings } from './servers/child-server.ts';
-export {
-  buildNewestEtcd,
-  etcdPrograms,
-  newestEtcdVersion,
-  type EtcdPrograms,
-  type EtcdVersion,
-} from './servers/etcd-programs.ts';
+export { etcdPrograms, type EtcdPrograms, type EtcdVersion } from './servers/etcd-programs.ts';
 export {
   anyEtcd,
   etcdClientName,
@@ -19,14 +11,27 @@ export {
   type EtcdUser,
 } from './servers/etcd-server.ts';
 export { makeTestCertificates, type CertificateFiles, type TestCertificates } from './servers/test-certificates.ts';
-export { freePort } from './servers/free-port.ts';
 export { KafkaServer, kafkaClasspath, newestKafkaVersion, type KafkaServerSettings } from './servers/kafka-server.ts';
 export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from './servers/kafscale-server.ts';
 export { mavenClasspath, type MavenArtifact } from './servers/maven-classpath.ts';
-export { buildMinio, startMinio } from './servers/minio-server.ts';
+export { startMinio } from './servers/minio-server.ts';
 export { s3Request, type S3Access, type S3Request } from './servers/s3-request.ts';
 export { S3Server, type S3Make, type S3ServerSettings } from './servers/s3-server.ts';
 export { buildVersitygw, startVersitygw } from './servers/versitygw-server.ts';
-export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './servers/run-program.ts';
 export { ConnectionClosed, RawClient, type RawClientSettings } from './raw-client.ts';
 export { eventually } from './eventually.ts';
+// What tests need of these lies in the runtime, since `kafscale cluster` starts servers too.
+export {
+  buildMinio,
+  buildNewestEtcd,
+  cacheFolder,
+  ChildServer,
+  freePort,
+  isInstalled,
+  newestEtcdVersion,
+  preparedFolder,
+  ProgramError,
+  runProgram,
+  type ChildServerSettings,
+  type ProgramOptions,
+} from '@kafscale/runtime';

@@ -2,14 +2,13 @@
  * What Kafka's own client jars say of the protocol: their message definitions, and messages serialized by their generated classes.
  * Two jars, because the older one has versions that the newer one dropped. Needs Maven and a JDK the first time, then the cache.
  */
+import { preparedFolder, runProgram } from '@kafscale/runtime';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Api } from '@kafscale/protocol';
-import { preparedFolder } from '../servers/cache-folder.ts';
 import { newestKafkaVersion } from '../servers/kafka-server.ts';
 import { mavenClasspath } from '../servers/maven-classpath.ts';
-import { runProgram } from '../servers/run-program.ts';
 
 /** Kafka 3.9 is the last release with the versions of before 2.1; the newest release has the rest. */
 export const schemaVersions = ['3.9.2', newestKafkaVersion] as const;

@@ -2,15 +2,12 @@
  * Which etcd tests run: the oldest that is supported, from Debian's packages, or a new one built from its Go modules.
  * `KAFSCALE_TEST_ETCD` is a folder with another build of `etcd`, `etcdctl` and `etcdutl`, which then stands for both.
  */
+import { buildNewestEtcd, ProgramError } from '@kafscale/runtime';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { goPrograms } from './go-program.ts';
-import { ProgramError } from './run-program.ts';
 
 /** `debian`: 3.4 of Debian 12. `newest`: 3.6 from the Go modules. */
 export type EtcdVersion = 'debian' | 'newest';
-
-export const newestEtcdVersion = 'v3.6.16';
 
 export interface EtcdPrograms {
   readonly etcd: string;
@@ -29,23 +26,6 @@ export async function etcdPrograms(version: EtcdVersion): Promise<EtcdPrograms> 
     throw new ProgramError('etcd is not installed: apt-get install etcd-server etcd-client');
   }
   return programs;
-}
-
-/** The folder with the programs of `newestEtcdVersion`. */
-export function buildNewestEtcd(): Promise<string> {
-  return goPrograms({
-    name: 'etcd',
-    modules: {
-      'go.etcd.io/etcd/server/v3': newestEtcdVersion,
-      'go.etcd.io/etcd/etcdctl/v3': newestEtcdVersion,
-      'go.etcd.io/etcd/etcdutl/v3': newestEtcdVersion,
-    },
-    programs: {
-      etcd: 'go.etcd.io/etcd/server/v3',
-      etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
-      etcdutl: 'go.etcd.io/etcd/etcdutl/v3',
-    },
-  });
 }
 
 function programsIn(folder: string): EtcdPrograms {

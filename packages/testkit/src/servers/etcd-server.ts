@@ -2,14 +2,12 @@
  * Real etcd for tests: one member or three as child processes on their own ports and folders, each of which can be killed, started
  * again, stopped in time, or put back to a snapshot. Which etcd that is, is etcd-programs.ts's business.
  */
+import { ChildServer, freePort, runProgram } from '@kafscale/runtime';
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ChildServer } from './child-server.ts';
 import { etcdPrograms, type EtcdPrograms, type EtcdVersion } from './etcd-programs.ts';
-import { freePort } from './free-port.ts';
-import { runProgram } from './run-program.ts';
 import { makeTestCertificates, type TestCertificates } from './test-certificates.ts';
 
 export interface EtcdUser {

@@ -1,11 +1,9 @@
 /** Apache Kafka itself, from Maven: one KRaft node with its own defaults, to prove tests against and to measure beside. */
+import { ChildServer, freePort, runProgram } from '@kafscale/runtime';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ChildServer } from './child-server.ts';
-import { freePort } from './free-port.ts';
 import { mavenClasspath } from './maven-classpath.ts';
-import { runProgram } from './run-program.ts';
 
 export const newestKafkaVersion = '4.3.1';
 

@@ -1,11 +1,10 @@
 /** Our own broker as users run it: `kafscale dev` in a process of its own, which can be killed and started again on its port. */
+import { ChildServer, freePort } from '@kafscale/runtime';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ChildServer } from './child-server.ts';
-import { freePort } from './free-port.ts';
 
 export interface KafScaleServerSettings {
   /** Where records and metadata go; a temporary folder, removed at the end, when left out. */

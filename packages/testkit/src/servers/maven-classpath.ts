@@ -1,8 +1,7 @@
 /** Jars and what they need from Maven, once per set of artifacts, in the cache folder. */
+import { preparedFolder, runProgram } from '@kafscale/runtime';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { preparedFolder } from './cache-folder.ts';
-import { runProgram } from './run-program.ts';
 
 /** `group:artifact:version`. */
 export type MavenArtifact = `${string}:${string}:${string}`;

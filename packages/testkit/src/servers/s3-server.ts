@@ -2,11 +2,10 @@
  * A real S3 server for tests: a child process on its own port and folder that can be killed, started again and stopped in time.
  * Makes differ: see minio-server.ts and versitygw-server.ts.
  */
+import { ChildServer, freePort } from '@kafscale/runtime';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ChildServer } from './child-server.ts';
-import { freePort } from './free-port.ts';
 import { s3Request, type S3Access, type S3Request } from './s3-request.ts';
 
 export interface S3ServerSettings {

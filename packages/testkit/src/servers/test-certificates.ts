@@ -1,6 +1,6 @@
 /** Certificates for servers under test, made by openssl: an authority, a server's for this machine and a client's. */
+import { runProgram } from '@kafscale/runtime';
 import { join } from 'node:path';
-import { runProgram } from './run-program.ts';
 
 export interface CertificateFiles {
   readonly certFile: string;

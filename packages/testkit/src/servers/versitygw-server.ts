@@ -1,6 +1,6 @@
 /** Versity's S3 gateway over a folder, built from its Go module; `KAFSCALE_TEST_VERSITYGW` names another build of it. */
+import { goPrograms } from '@kafscale/runtime';
 import { join } from 'node:path';
-import { goPrograms } from './go-program.ts';
 import { S3Server, type S3Make, type S3ServerSettings } from './s3-server.ts';
 
 const versitygwVersion = 'v1.8.0';

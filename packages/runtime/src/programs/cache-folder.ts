@@ -1,5 +1,5 @@
 /**
- * The one folder outside the repository that keeps what tests download and build: jars, wheels, compiled clients. Everything in it
+ * The one folder outside the repository that keeps what is downloaded and built besides the repository: jars, wheels, compiled clients. Everything in it
  * is made under a temporary name and renamed when whole, so a killed run leaves nothing half done behind.
  */
 import { createHash, randomBytes } from 'node:crypto';
