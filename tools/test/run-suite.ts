@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Suite } from './suites.ts';
+import type { TestServers } from './test-servers.ts';
 
 export interface SuiteResult {
   readonly passed: number;
@@ -34,11 +35,12 @@ export function countJest(report: JestReport): SuiteResult {
 const heartbeatMs = 60_000;
 
 /** Everything the suite prints goes to `<folder>/<suite>.log`. */
-export async function runSuite(suite: Suite, folder: string): Promise<SuiteResult> {
+export async function runSuite(suite: Suite, folder: string, servers: TestServers): Promise<SuiteResult> {
   const started = Date.now();
   const log = createWriteStream(join(folder, `${suite.name}.log`));
   const reportFile = join(folder, `${suite.name}.json`);
   try {
+    await servers.ready(suite.servers ?? []);
     const { program, args, env } = await suite.command();
     const reporting = suite.counted === 'jest' ? ['--json', '--outputFile', reportFile] : [];
     const code = await new Promise<number | null>((resolve, reject) => {

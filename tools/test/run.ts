@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runSuite } from './run-suite.ts';
 import { suites, type Suite } from './suites.ts';
-import { isRoot, missingPrograms } from './toolchains.ts';
+import { TestServers } from './test-servers.ts';
+import { isOnPath, isRoot, missingPrograms } from './toolchains.ts';
 
 const inCi = process.env['CI'] === 'true';
 const linesShownOfAFailure = 150;
@@ -33,6 +34,8 @@ const total = { passed: 0, failed: 0, skipped: 0 };
 const started = Date.now();
 console.log(`logs of the suites: ${folder}`);
 
+const servers = new TestServers(isOnPath('go') ? chosenSuites().flatMap((suite) => suite.servers ?? []) : []);
+
 for (const suite of chosenSuites()) {
   const suiteStarted = Date.now();
   const reason = await reasonToSkip(suite);
@@ -42,7 +45,7 @@ for (const suite of chosenSuites()) {
     continue;
   }
   console.log(`        ${suite.name}: ${suite.about}`);
-  const result = await runSuite(suite, folder);
+  const result = await runSuite(suite, folder, servers);
   const failed = result.failed + (inCi ? result.skipped : 0);
   total.passed += result.passed;
   total.failed += failed;

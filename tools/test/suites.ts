@@ -3,6 +3,7 @@
  * suite says what it needs and how it is counted; how suites are run, timed and added up is run.ts's business.
  */
 import { runProgram } from '@kafscale/testkit';
+import type { TestServerName } from './test-servers.ts';
 
 export interface SuiteCommand {
   readonly program: string;
@@ -17,6 +18,8 @@ export interface Suite {
   readonly needs: readonly string[];
   /** Programs without which a part of it is skipped, which it says itself. */
   readonly wants?: readonly string[];
+  /** Servers that are built from their Go modules before it starts. */
+  readonly servers?: readonly TestServerName[];
   /** True when it cannot run as this user, whatever is installed. */
   readonly needsRoot?: boolean;
   readonly timeoutMinutes: number;
@@ -79,8 +82,9 @@ export const suites: readonly Suite[] = [
   },
   {
     name: 'integration',
-    about: "golden bytes and message definitions of Kafka's own jars, and real files",
-    needs: ['mvn', 'java', 'jar'],
+    about: "golden bytes and message definitions of Kafka's own jars; real etcd, S3 servers and files",
+    needs: ['mvn', 'java', 'jar', 'etcd', 'etcdctl', 'openssl', 'go'],
+    servers: ['etcd', 'minio', 'versitygw'],
     timeoutMinutes: 20,
     counted: 'jest',
     command: () => jest('jest.integration.config.js'),

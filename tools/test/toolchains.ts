@@ -6,6 +6,9 @@ import { runProgram } from '@kafscale/testkit';
 /** Debian's package for a program. Node and npm are there already, and Go is newer than Debian's. */
 const debianPackages: Readonly<Record<string, string>> = {
   kcat: 'kcat',
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+  openssl: 'openssl',
   mvn: 'maven',
   java: 'default-jdk-headless',
   javac: 'default-jdk-headless',
@@ -35,6 +38,12 @@ export async function missingPrograms(programs: readonly string[]): Promise<stri
     console.log(`installing ${packages.join(', ')}`);
     await runProgram('apt-get', ['update', '--quiet'], { env }).catch(() => undefined); // an old list may still do
     await runProgram('apt-get', install, { env }).catch((error: unknown) => console.log(String(error)));
+    if (packages.includes('etcd-server')) await stopService('etcd');
   }
   return missing.filter((program) => !isOnPath(program));
+}
+
+/** Debian starts what it installs and would start it with the machine; tests start their own. */
+async function stopService(name: string): Promise<void> {
+  if (isOnPath('systemctl')) await runProgram('systemctl', ['disable', '--now', name]).catch(() => undefined);
 }
