@@ -14,6 +14,8 @@ export function errorCodeOf(error: unknown): ErrorCode {
 function codeOfStorage(kind: StorageError['kind']): ErrorCode {
   switch (kind) {
     case 'unavailable':
+    case 'denied':
+    case 'archived':
     case 'aborted':
       return ErrorCode.KAFKA_STORAGE_ERROR;
     case 'not-found':
@@ -31,6 +33,8 @@ function codeOfMetadata(kind: MetadataError['kind']): ErrorCode {
     case 'aborted':
     case 'fenced':
     case 'lease-not-found':
+    case 'no-space':
+    case 'replaced':
       return ErrorCode.REQUEST_TIMED_OUT;
     case 'compacted':
     case 'invalid':
