@@ -29,6 +29,7 @@ export class ImageContents {
   readonly #brokersByIncarnation = new Map<string, BrokerImage>();
   #controller: string | undefined;
   #sortedTopics: readonly TopicImage[] | undefined;
+  #sortedDeletingTopics: readonly TopicImage[] | undefined;
   #sortedBrokers: readonly BrokerImage[] | undefined;
 
   constructor(logger: Logger) {
@@ -51,7 +52,8 @@ export class ImageContents {
 
   /** In ascending order of names. */
   deletingTopics(): readonly TopicImage[] {
-    return this.#sorted(({ deleting }) => deleting);
+    this.#sortedDeletingTopics ??= this.#sorted(({ deleting }) => deleting);
+    return this.#sortedDeletingTopics;
   }
 
   partition(topicId: TopicId, partition: number): PartitionImage | undefined {
@@ -107,9 +109,11 @@ export class ImageContents {
         this.#putTopic(decodeTopic(subject.name, value, modRevision));
         return;
       case 'partition': {
-        const { owner, brokerId, leaderEpoch } = metadata.PartitionRecord.decode(value);
+        const { owner, brokerId, leaderEpoch, ...record } = metadata.PartitionRecord.decode(value);
+        const foldedOffset = Number(record.foldedOffset);
         const partitions = this.#partitions.get(subject.topicId) ?? new Map<number, PartitionImage>();
-        this.#partitions.set(subject.topicId, partitions.set(subject.partition, { owner, brokerId, leaderEpoch }));
+        partitions.set(subject.partition, { owner, brokerId, leaderEpoch, foldedOffset });
+        this.#partitions.set(subject.topicId, partitions);
         return;
       }
       case 'assignment':
@@ -144,7 +148,7 @@ export class ImageContents {
 
   #deleteTopic(name: string): void {
     const topic = this.#topicsByName.get(name);
-    this.#sortedTopics = undefined;
+    [this.#sortedTopics, this.#sortedDeletingTopics] = [undefined, undefined];
     if (topic === undefined) return;
     this.#topicsByName.delete(name);
     this.#topicsById.delete(topic.topicId);

@@ -28,6 +28,8 @@ export interface PartitionImage {
   readonly owner: string;
   readonly brokerId: number;
   readonly leaderEpoch: number;
+  /** Extents below it are described by the partition record alone; only grows. Absent counts as 0. */
+  readonly foldedOffset?: number;
 }
 
 export interface BrokerImage {

@@ -10,8 +10,6 @@ import { decodeBatches, type BatchLabel, type DecodedBatch } from './batch-bytes
 import type { EventCounts } from './event-counts.model.ts';
 import type { Report } from './violation.model.ts';
 
-/** Where the model's folding keeps manifests, until shelves exist. */
-export const shelfPrefix = 'shelves/';
 /** A key per incarnation that its lane writes under a condition that comes and goes. */
 export const registerPrefix = 'registers/';
 

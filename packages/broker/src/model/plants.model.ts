@@ -157,7 +157,13 @@ export const plants: readonly Plant[] = [
   {
     name: 'f11-producers-forgotten',
     bug: 'F11: a new owner does not know what producers committed',
-    edits: [{ file: recovery, replace: `    committedBatches,\n  };\n}`, by: `    committedBatches: [],\n  };\n}` }],
+    edits: [
+      {
+        file: recovery,
+        replace: `  return { recovered: tiled.recovered, committedBatches };`,
+        by: `  void committedBatches;\n  return { recovered: tiled.recovered, committedBatches: [] };`,
+      },
+    ],
     shows: ['duplicate', 'out of order', 'refused in order'],
   },
   {

@@ -11,11 +11,11 @@ import { LogAppender } from '../log/write/log-appender.ts';
 import type { AppendOutcome, SettledListener } from '../log/write/pending-batch.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { TopicImage } from '../metadata/metadata-image.ts';
-import { prefixEnd, type MetadataStore, type Revision } from '../metadata/metadata-store.ts';
+import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { EventCounts } from './event-counts.model.ts';
-import { registerPrefix, shelfPrefix, type Ledger } from './ledger.model.ts';
+import { registerPrefix, type Ledger } from './ledger.model.ts';
 import type { Line } from './line.model.ts';
 import type { Request } from './producer.model.ts';
 import type { Report } from './violation.model.ts';
@@ -241,7 +241,7 @@ export class SimulatedProcess {
   ): Promise<void> {
     const { ledger, report } = this.#dependencies;
     const results = await recoverPartitions(acquired, revision, {
-      store: this.#withShelves(store),
+      store: this.#noteShelves(store),
       objectStore,
       clock: this.line.clock,
       callDeadlineMs: sessionSettings.callDeadlineMs,
@@ -261,23 +261,15 @@ export class SimulatedProcess {
     }
   }
 
-  /** Recovery with shelved manifests among the others, all as of one revision. */
-  #withShelves(store: MetadataStore): MetadataStore {
+  #noteShelves(store: MetadataStore): MetadataStore {
     return {
       ...store,
-      range: async ({ key, revision }, signal) => {
-        const from = (prefix: string) => ({
-          key: prefix,
-          end: prefixEnd(prefix),
-          ...(revision === undefined ? {} : { revision }),
-        });
-        const [manifests, shelves] = await Promise.all([
-          store.range({ ...from(metadataPrefixes.manifests), key }, signal),
-          store.range(from(shelfPrefix), signal),
-        ]);
-        const folded = shelves.items.map((item) => ({ ...item, key: item.key.slice(shelfPrefix.length) }));
-        if (folded.length > 0) this.#dependencies.events.count('recovery of folded manifests');
-        return { ...manifests, items: [...folded, ...manifests.items] };
+      range: async (request, signal) => {
+        const result = await store.range(request, signal);
+        if (request.key === metadataPrefixes.shelves && result.items.length > 0) {
+          this.#dependencies.events.count('recovery of folded manifests');
+        }
+        return result;
       },
     };
   }

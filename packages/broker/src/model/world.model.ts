@@ -3,16 +3,22 @@
  * twice, producers that resend, readers that look at every moment. One seed is one schedule.
  */
 import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
-import { seededRandom, type Random } from '@kafscale/runtime';
+import { seededRandom, silentLogger, type Random } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
 import type { PartitionLog } from '../log/partition-log.ts';
+import { DeadExtents } from '../log/upkeep/dead-extents.ts';
+import { Publications } from '../log/upkeep/publications.ts';
+import { Shelver } from '../log/upkeep/shelver.ts';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import type { TopicImage } from '../metadata/metadata-image.ts';
+import type { LaneCommit } from '../metadata/lane.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
 import { prefixEnd, type MetadataStore } from '../metadata/metadata-store.ts';
 import { MemoryObjectStore } from '../storage/memory-object-store.ts';
+import { ObjectNames } from '../storage/object-names.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { EventCounts } from './event-counts.model.ts';
-import { Ledger, shelfPrefix } from './ledger.model.ts';
+import { Ledger } from './ledger.model.ts';
 import { latestDeliveryMs, Line, longestPauseMs, type Weather } from './line.model.ts';
 import { SimulatedProcess, sessionSettings, switchKey } from './process.model.ts';
 import { SimulatedProducer, type Connection, type Request } from './producer.model.ts';
@@ -58,8 +64,10 @@ class World implements ScheduleResult {
   /** Up to where a log was compared with the ledger. */
   readonly #checked = new WeakMap<PartitionLog, number>();
   readonly #manifestKeys = new Set<string>();
+  readonly #shelver: Shelver;
   #attempts = 0;
   #starts = 0;
+  #shelves = 0;
 
   constructor(seed: number) {
     const random = seededRandom(seed);
@@ -87,6 +95,7 @@ class World implements ScheduleResult {
     });
     this.#objectStore = this.#ledger.followObjects(new MemoryObjectStore({ clock: this.#clock }));
     this.#metadataStore = this.#ledger.followMetadata(new MemoryMetadataStore({ clock: this.#clock }));
+    this.#shelver = this.#makeShelver();
     for (let id = 0; id < producerCount; id += 1) {
       this.#producers.push(
         new SimulatedProducer({
@@ -127,6 +136,29 @@ class World implements ScheduleResult {
     await this.#metadataStore.transact({
       compare: [],
       success: [{ type: 'put', key: metadataKeys.topic(topicName), value }],
+    });
+  }
+
+  #makeShelver(): Shelver {
+    const [clock, store, objectStore] = [this.#clock, this.#metadataStore, this.#objectStore];
+    const incarnation = 'controller';
+    const lane = {
+      commit: async ({ compare = [], operations }: LaneCommit) => {
+        const { succeeded, revision } = await store.transact({ compare, success: operations });
+        if (!succeeded) throw new MetadataError('conflict', 'a manifest is gone');
+        return revision;
+      },
+      raiseFloor: () => undefined,
+    };
+    const image = { partition: () => undefined, topicById: () => topics[0] };
+    const { callDeadlineMs } = sessionSettings;
+    const unique = () => String((this.#shelves += 1));
+    return new Shelver({
+      ...{ store, objectStore, clock, lane, incarnation, callDeadlineMs },
+      uploadDeadlineMs: callDeadlineMs,
+      publications: new Publications({ names: new ObjectNames('model'), lane, incarnation, unique }),
+      dead: new DeadExtents({ image, store, clock, callDeadlineMs }),
+      logger: silentLogger,
     });
   }
 
@@ -270,20 +302,12 @@ class World implements ScheduleResult {
     this.events.count('history compacted');
   }
 
-  /** Moves manifests to where recovery still finds them: what shelving does. */
+  /** Puts some manifests on a shelf, as the controller does with those of the dead. */
   async #fold(): Promise<void> {
     const prefix = metadataPrefixes.manifests;
     const { items } = await this.#metadataStore.range({ key: prefix, end: prefixEnd(prefix), limit: 10 });
-    for (const { key, value, modRevision } of items) {
-      const { succeeded } = await this.#metadataStore.transact({
-        compare: [{ key, target: 'modRevision', operator: '=', operand: modRevision }],
-        success: [
-          { type: 'delete', key },
-          { type: 'put', key: `${shelfPrefix}${key}`, value },
-        ],
-      });
-      if (succeeded) this.events.count('fold');
-    }
+    const result = await this.#shelver.shelve(items, { writer: '', atLeast: 1 }).catch(() => undefined);
+    if (result?.shelf !== undefined) this.events.count('fold');
   }
 
   /** Clients talk to whoever they believe leads: mostly the owner, sometimes one that is no longer or not yet. */

@@ -82,6 +82,7 @@ export const metadataPrefixes = {
   manifests: 'manifests/',
   manifestsOf: (incarnation: string) => `manifests/${incarnation}/`,
   shelves: 'shelves/',
+  shelvesOf: (incarnation: string) => `shelves/${incarnation}/`,
   garbage: 'garbage/',
   groups: (shard: number) => `groups/${padded(shard, shardDigits)}/`,
   groupOffsets: (shard: number) => `group-offsets/${padded(shard, shardDigits)}/`,

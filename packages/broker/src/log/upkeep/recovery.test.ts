@@ -1,4 +1,11 @@
-import { crc32c, encodeFlushFooter, encodeFlushManifest, metadata, metadataKeys } from '@kafscale/protocol';
+import {
+  crc32c,
+  encodeFlushFooter,
+  encodeFlushManifest,
+  encodeShelf,
+  metadata,
+  metadataKeys,
+} from '@kafscale/protocol';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
@@ -22,6 +29,17 @@ const producerBatch = (firstSequence: number, baseOffset: number): metadata.Prod
   lastSequence: firstSequence,
   baseOffset: BigInt(baseOffset),
   lastTimestamp: 77n,
+});
+
+const segment = (from: number, to: number): metadata.Segment => ({
+  objectKey: `segment-${from}`,
+  baseOffset: BigInt(from),
+  nextOffset: BigInt(to),
+  position: 32n,
+  length: BigInt(10 * (to - from)),
+  maxTimestamp: -1n,
+  maxTimestampBaseOffset: BigInt(from),
+  leaderEpoch: 1,
 });
 
 function setUp() {
@@ -71,7 +89,37 @@ function setUp() {
     });
   };
 
-  const recover = async (record: Partial<metadata.PartitionRecord> = {}, { revision }: { revision?: number } = {}) => {
+  /** Puts every manifest there is on one shelf; its object's key. */
+  const shelve = async () => {
+    const { items } = await store.range({ key: 'manifests/', end: 'manifests0' });
+    const objectKey = 'shelf-0';
+    const { object, slice } = encodeShelf(
+      objectKey,
+      items.map(({ value }) => metadata.FlushManifest.decode(value)),
+    );
+    await objectStore.create(objectKey, object);
+    const value = metadata.ShelfRecord.encode({ shelf: slice, manifestCount: items.length, writer: '' }).finish();
+    await store.transact({
+      compare: [],
+      success: [
+        ...items.map(({ key }) => ({ type: 'delete', key }) as const),
+        { type: 'put', key: metadataKeys.shelf('s', 0), value },
+      ],
+    });
+    return objectKey;
+  };
+
+  /** A stored snapshot as of `offset`, behind another partition's bytes. */
+  const snapshot = async (offset: number, batches: metadata.ProducerBatch[]): Promise<metadata.ObjectSlice> => {
+    const bytes = Buffer.from(metadata.ProducerSnapshot.encode({ offset: BigInt(offset), batches }).finish());
+    await objectStore.create('index-0', [Buffer.alloc(9), bytes]);
+    return { objectKey: 'index-0', position: 9n, length: bytes.length, crc32c: crc32c(bytes) };
+  };
+
+  const recover = async (
+    { partition = 0, ...record }: Partial<metadata.PartitionRecord> & { partition?: number } = {},
+    { revision }: { revision?: number } = {},
+  ) => {
     const full = {
       owner: '',
       brokerId: 0,
@@ -86,13 +134,13 @@ function setUp() {
     };
     const present = (await store.range({ key: 'x' })).revision;
     const [result] = await recoverPartitions(
-      [{ topicId, partition: 0, record: { ...full, ...record } }],
+      [{ topicId, partition, record: { ...full, ...record } }],
       revision ?? present,
       { store, objectStore, clock, callDeadlineMs: 1_000 },
     );
     return result!;
   };
-  return { clock, store, objectStore, commit, recover };
+  return { clock, store, objectStore, commit, shelve, snapshot, recover };
 }
 
 type Result = Awaited<ReturnType<ReturnType<typeof setUp>['recover']>>;
@@ -161,7 +209,26 @@ describe('recovery', () => {
     await objectStore.delete(['a-0']);
     object[4]! ^= 1;
     await objectStore.create('a-0', [object]);
-    await expect(recover()).rejects.toThrow('checksum');
+    expect((await recover()).fault).toContain('a-0 cannot be read');
+  });
+
+  it('waits for a store that does not answer, instead of taking its objects for lost', async () => {
+    const { commit, recover, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }], { footer: true });
+    await objectStore.close();
+    await expect(recover()).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+
+  it('keeps closed what may have records in a flush that is lost, and only that', async () => {
+    const { commit, recover, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    await commit('a', [{ partition: 1, from: 0, to: 3 }], { footer: true });
+    await objectStore.delete(['a-1']);
+    expect((await recover()).fault).toContain('a-1 cannot be read');
+    await commit('b', [{ from: 3, to: 4 }]);
+    expect((await recover()).fault).toContain('a-1 cannot be read');
+    await commit('a', [{ from: 4, to: 5 }]);
+    expect(found(await recover()).recovered.nextOffset).toBe(5);
   });
 
   it("puts producers' batches into the order of the log", async () => {
@@ -188,7 +255,8 @@ describe('recovery', () => {
     const { commit, recover } = setUp();
     await commit('a', [{ from: 100, to: 105, epoch: 2 }]);
     const epochStarts = [{ leaderEpoch: 1, startOffset: 40n }];
-    const { recovered } = found(await recover({ foldedOffset: 100n, logStartOffset: 40n, epochStarts }));
+    const segments = [segment(40, 100)];
+    const { recovered } = found(await recover({ foldedOffset: 100n, logStartOffset: 40n, epochStarts, segments }));
     expect(recovered).toMatchObject({
       nextOffset: 105,
       epochStarts: [
@@ -196,7 +264,83 @@ describe('recovery', () => {
         { leaderEpoch: 2, startOffset: 100 },
       ],
     });
-    expect(found(await recover({ foldedOffset: 105n })).recovered.nextOffset).toBe(105);
+    expect(recovered.folded).toMatchObject({ foldedOffset: 100, segments: [{ baseOffset: 40, nextOffset: 100 }] });
+    const wholly = { foldedOffset: 105n, segments: [segment(0, 105)] };
+    expect(found(await recover(wholly)).recovered).toMatchObject({ nextOffset: 105, extents: [] });
+  });
+
+  it('keeps the end of a log of which nothing is left', async () => {
+    const { recover } = setUp();
+    const gone = { foldedOffset: 90n, logStartOffset: 100n, nextOffset: 100n };
+    expect(found(await recover(gone)).recovered).toMatchObject({ logStartOffset: 100, nextOffset: 100, extents: [] });
+  });
+
+  it('keeps a partition closed that ends before its record says it does', async () => {
+    const { commit, recover } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    expect((await recover({ nextOffset: 4n })).fault).toContain(
+      'ends at 3, although its record says that it reached 4',
+    );
+    expect((await recover({ partition: 1, nextOffset: 1n })).fault).toContain('ends at 0');
+    expect(found(await recover({ nextOffset: 3n })).recovered.nextOffset).toBe(3);
+  });
+
+  it('does not need the extents that lie wholly below the log start', async () => {
+    const { commit, recover } = setUp();
+    await commit('a', [{ from: 5, to: 10 }]);
+    expect(offsets(await recover({ logStartOffset: 5n }))).toEqual([5]);
+    expect(offsets(await recover({ logStartOffset: 7n }))).toEqual([5]);
+    expect((await recover({ logStartOffset: 4n })).fault).toContain('5 where 0 is next');
+    const folded = { foldedOffset: 6n, logStartOffset: 8n, segments: [] };
+    expect((await recover(folded)).fault).toContain('5 where 6 is next');
+  });
+
+  it('refuses an epoch that its owner cannot have written in', async () => {
+    const { commit, recover } = setUp();
+    await commit('a', [{ from: 0, to: 3, epoch: 4 }]);
+    expect((await recover({ leaderEpoch: 3 })).fault).toContain('leader epoch 4 in a log of 3');
+  });
+
+  it('finds what lies on shelves beside what does not', async () => {
+    const { commit, recover, shelve } = setUp();
+    await commit('a', [{ from: 0, to: 3, producerBatches: [producerBatch(0, 0)] }]);
+    await commit('a', [{ from: 3, to: 5 }], { footer: true });
+    await shelve();
+    await commit('b', [{ from: 5, to: 6, epoch: 1, producerBatches: [producerBatch(1, 5)] }]);
+    const result = found(await recover());
+    expect(offsets(result)).toEqual([0, 3, 5]);
+    expect(result.committedBatches.map(({ firstSequence }) => firstSequence)).toEqual([0, 1]);
+  });
+
+  it('keeps everything closed while a shelf is lost', async () => {
+    const { commit, recover, shelve, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    const shelfKey = await shelve();
+    await commit('a', [{ from: 3, to: 4 }]);
+    await objectStore.delete([shelfKey]);
+    expect((await recover({ logStartOffset: 3n })).fault).toContain(shelfKey);
+  });
+
+  it('knows the producers of what was folded from the snapshot, and later ones from manifests', async () => {
+    const { commit, recover, snapshot } = setUp();
+    const producerSnapshot = await snapshot(3, [producerBatch(7, 1), producerBatch(8, 2)]);
+    const folded = { foldedOffset: 2n, segments: [segment(0, 2)], producerSnapshot };
+    // The snapshot may be younger than the fold: what manifests say once more does not count twice.
+    await commit('a', [{ from: 2, to: 4, epoch: 1, producerBatches: [producerBatch(8, 2), producerBatch(9, 3)] }]);
+    const { committedBatches } = found(await recover(folded));
+    expect(committedBatches.map(({ firstSequence, baseOffset }) => [firstSequence, baseOffset])).toEqual([
+      [7, 1],
+      [8, 2],
+      [9, 3],
+    ]);
+  });
+
+  it('keeps a partition closed whose producers are forgotten', async () => {
+    const { recover, snapshot, objectStore } = setUp();
+    const producerSnapshot = await snapshot(2, [producerBatch(7, 1)]);
+    await objectStore.delete([producerSnapshot.objectKey]);
+    const folded = { foldedOffset: 2n, segments: [segment(0, 2)], producerSnapshot };
+    expect((await recover(folded)).fault).toContain('producer snapshot');
   });
 
   it.each([

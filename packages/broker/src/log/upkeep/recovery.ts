@@ -1,16 +1,16 @@
 /**
- * What a new owner has to know of its partitions, from the metadata store alone: partition records and all manifests of the cluster,
- * read at one revision not before the takeover (COMMIT.md K3). Extents above the folded offset have to tile the log without gap or
- * overlap and in the order of epochs; a partition where they do not stays closed.
+ * What a new owner has to know of its partitions: partition records, and all manifests and shelves of the cluster, read at one revision
+ * not before the takeover (COMMIT.md K3). No record, chunk or segment is read, so it takes as long for a large log as for a small one.
+ * A partition whose extents do not make a log stays closed, and so does one that may have records in something that cannot be read.
  */
-import { decodeFlushFooter, metadata, metadataPrefixes } from '@kafscale/protocol';
-import { withDeadline, type Clock } from '@kafscale/runtime';
-import { MetadataError } from '../../metadata/metadata-error.ts';
-import { prefixEnd, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
-import type { ObjectStore } from '../../storage/object-store.ts';
+import { metadata, metadataPrefixes } from '@kafscale/protocol';
+import { mapConcurrently, withDeadline } from '@kafscale/runtime';
+import { prefixEnd, type KeyValue, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
 import type { Extent, RecoveredPartition } from '../partition-log.ts';
 import type { CommittedBatch } from '../producer-state.ts';
-import { foldedLogOf } from '../segments/folded-log.ts';
+import { committedBatchesOf, readProducerSnapshots, type ReadSnapshot } from './producer-snapshots.ts';
+import { describeFlush, isLost, readShelf, type ReadingManifests } from './stored-manifests.ts';
+import { tilePartition } from './tiling.ts';
 
 /** A partition whose record names us. */
 export interface PartitionToRecover {
@@ -28,71 +28,109 @@ export type RecoveryResult =
   /** Why the extents do not make a log. */
   | { readonly fault: string };
 
-export interface RecoveryDependencies {
+export interface RecoveryDependencies extends ReadingManifests {
   readonly store: MetadataStore;
-  readonly objectStore: ObjectStore;
-  readonly clock: Clock;
-  /** How long one read may take. */
-  readonly callDeadlineMs: number;
 }
 
-const manifestsPerRead = 500;
+const manifestsPerRead = 200;
+const readsAtOnce = 32;
 
 interface Found {
   readonly extents: Extent[];
-  readonly committedBatches: CommittedBatch[];
+  readonly producerBatches: metadata.ProducerBatch[];
+  /** By incarnation: the sequence of the last flush that holds the partition. */
+  readonly lastSequences: Map<string, number>;
 }
 
-/** One result per partition, in their order. Throws MetadataError or StorageError when the stores do not answer. */
+/** Something committed of which nobody can tell which partitions it holds. */
+interface Unreadable {
+  readonly name: string;
+  /** Undefined for a whole shelf. */
+  readonly flush?: { readonly incarnation: string; readonly sequence: number } | undefined;
+}
+
+/**
+ * One result per partition, in their order. Throws MetadataError (`compacted` when history no longer reaches back to `revision`: start
+ * again at a newer one) or StorageError when the stores do not answer.
+ */
 export async function recoverPartitions(
   partitions: readonly PartitionToRecover[],
   revision: Revision,
   dependencies: RecoveryDependencies,
 ): Promise<readonly RecoveryResult[]> {
+  const snapshots = readProducerSnapshots(
+    partitions.map(({ record }) => record.producerSnapshot),
+    dependencies,
+  );
+  snapshots.catch(() => undefined); // Met below, when the rest has been read.
   const found = new Map<string, Found>();
   for (const { topicId, partition } of partitions) {
-    found.set(partitionKey(topicId, partition), { extents: [], committedBatches: [] });
+    found.set(partitionKey(topicId, partition), { extents: [], producerBatches: [], lastSequences: new Map() });
   }
-  for await (const { objectKey, description } of readManifests(revision, dependencies)) {
-    collect(objectKey, description, found);
-  }
-  return partitions.map(({ topicId, partition, record }) => tile(record, found.get(partitionKey(topicId, partition))!));
+  const unreadable = await collectAll(revision, found, dependencies);
+  const readSnapshots = await snapshots;
+  return partitions.map(({ topicId, partition, record }, index) =>
+    recover(record, found.get(partitionKey(topicId, partition))!, readSnapshots[index]!, unreadable),
+  );
 }
 
 const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
 
-async function* readManifests(revision: Revision, dependencies: RecoveryDependencies) {
-  const { store, clock, callDeadlineMs } = dependencies;
-  const end = prefixEnd(metadataPrefixes.manifests);
-  let key: string = metadataPrefixes.manifests;
+/** Adds what manifests and shelves say to `found`; answers what could not be read. */
+async function collectAll(
+  revision: Revision,
+  found: Map<string, Found>,
+  dependencies: RecoveryDependencies,
+): Promise<readonly Unreadable[]> {
+  const unreadable: Unreadable[] = [];
+  const take = async (manifest: metadata.FlushManifest, key?: string) => {
+    try {
+      collect(manifest.objectKey, await describeFlush(manifest, dependencies), found);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      unreadable.push({ name: manifest.objectKey, flush: key === undefined ? undefined : flushOf(key) });
+    }
+  };
+  for await (const items of readKeys(metadataPrefixes.manifests, revision, dependencies)) {
+    await mapConcurrently(items, readsAtOnce, ({ key, value }) => take(metadata.FlushManifest.decode(value), key));
+  }
+  for await (const items of readKeys(metadataPrefixes.shelves, revision, dependencies)) {
+    await mapConcurrently(items, readsAtOnce, async ({ key, value }) => {
+      const { shelf } = metadata.ShelfRecord.decode(value);
+      let manifests: readonly metadata.FlushManifest[] = [];
+      try {
+        if (shelf === undefined) unreadable.push({ name: key });
+        else manifests = await readShelf(shelf, dependencies);
+      } catch (error) {
+        if (!isLost(error)) throw error;
+        unreadable.push({ name: shelf?.objectKey ?? key });
+      }
+      for (const manifest of manifests) await take(manifest);
+    });
+  }
+  return unreadable;
+}
+
+async function* readKeys(
+  prefix: string,
+  revision: Revision,
+  { store, clock, callDeadlineMs }: RecoveryDependencies,
+): AsyncGenerator<readonly KeyValue[], void, undefined> {
+  const end = prefixEnd(prefix);
+  let key = prefix;
   for (;;) {
     const request = { key, end, revision, limit: manifestsPerRead };
     const { items, more } = await withDeadline(clock, callDeadlineMs, (signal) => store.range(request, signal));
-    for (const item of items) yield await decodeManifest(item.key, item.value, dependencies);
+    yield items;
     const last = items.at(-1);
     if (!more || last === undefined) return;
     key = `${last.key}\0`;
   }
 }
 
-async function decodeManifest(
-  key: string,
-  value: Uint8Array,
-  { objectStore, clock, callDeadlineMs }: RecoveryDependencies,
-) {
-  const { objectKey, body } = metadata.FlushManifest.decode(value);
-  switch (body?.$case) {
-    case 'inline':
-      return { objectKey, description: body.value };
-    case 'footer': {
-      const start = Number(body.value.position);
-      const range = { start, end: start + body.value.length };
-      const footer = await withDeadline(clock, callDeadlineMs, (signal) => objectStore.read(objectKey, range, signal));
-      return { objectKey, description: decodeFlushFooter(footer, body.value.crc32c) };
-    }
-    case undefined:
-      throw new MetadataError('corrupt', `manifest ${key} says nothing`);
-  }
+function flushOf(manifestKey: string): Unreadable['flush'] {
+  const [incarnation = '', sequence] = manifestKey.slice(metadataPrefixes.manifests.length).split('/');
+  return { incarnation, sequence: Number(sequence) };
 }
 
 function collect(objectKey: string, description: metadata.FlushDescription, found: Map<string, Found>): void {
@@ -101,7 +139,8 @@ function collect(objectKey: string, description: metadata.FlushDescription, foun
     for (const extent of topic.extents) {
       const partition = found.get(partitionKey(topicId, extent.partition));
       if (partition === undefined) continue;
-      partition.extents.push({
+      const { extents, producerBatches, lastSequences } = partition;
+      extents.push({
         baseOffset: Number(extent.baseOffset),
         nextOffset: Number(extent.nextOffset),
         leaderEpoch: extent.leaderEpoch,
@@ -111,60 +150,33 @@ function collect(objectKey: string, description: metadata.FlushDescription, foun
         maxTimestamp: Number(extent.maxTimestamp),
         maxTimestampBaseOffset: Number(extent.maxTimestampBaseOffset),
       });
-      for (const batch of extent.producerBatches) {
-        partition.committedBatches.push({
-          producerId: batch.producerId,
-          producerEpoch: batch.producerEpoch,
-          firstSequence: batch.firstSequence,
-          lastSequence: batch.lastSequence,
-          baseOffset: Number(batch.baseOffset),
-          lastTimestamp: Number(batch.lastTimestamp),
-        });
-      }
+      for (const batch of extent.producerBatches) producerBatches.push(batch);
+      const { incarnation, sequence } = description;
+      lastSequences.set(incarnation, Math.max(lastSequences.get(incarnation) ?? -1, Number(sequence)));
     }
   }
 }
 
-function tile(record: metadata.PartitionRecord, { extents, committedBatches }: Found): RecoveryResult {
-  const logStartOffset = Number(record.logStartOffset);
-  extents.sort((left, right) => left.baseOffset - right.baseOffset);
-  let nextOffset = Number(record.foldedOffset);
-  let leaderEpoch = 0;
-  for (const extent of extents) {
-    if (extent.nextOffset <= Number(record.foldedOffset)) continue;
-    if (extent.baseOffset !== nextOffset) {
-      return {
-        fault: `an extent starts at offset ${extent.baseOffset} where ${nextOffset} is next (${extent.objectKey})`,
-      };
-    }
-    if (extent.leaderEpoch < leaderEpoch) {
-      return {
-        fault: `leader epoch ${extent.leaderEpoch} after ${leaderEpoch} at offset ${extent.baseOffset} (${extent.objectKey})`,
-      };
-    }
-    nextOffset = extent.nextOffset;
-    leaderEpoch = extent.leaderEpoch;
-  }
-  if (logStartOffset > nextOffset) return { fault: `log start ${logStartOffset} lies behind the end ${nextOffset}` };
+function recover(
+  record: metadata.PartitionRecord,
+  { extents, producerBatches, lastSequences }: Found,
+  read: ReadSnapshot,
+  unreadable: readonly Unreadable[],
+): RecoveryResult {
+  const tiled = tilePartition(record, extents);
+  if (tiled.fault !== undefined) return tiled;
+  // A later flush of the same incarnation continues this log, so the one that cannot be read is none of its extents.
+  const uncertain = unreadable.find(
+    ({ flush }) => flush === undefined || (lastSequences.get(flush.incarnation) ?? -1) <= flush.sequence,
+  );
+  if (uncertain !== undefined) return { fault: `${uncertain.name} cannot be read, and may hold records of this log` };
+  if (read.fault !== undefined) return read;
 
-  const epochStarts = record.epochStarts.map((start) => ({
-    leaderEpoch: start.leaderEpoch,
-    startOffset: Number(start.startOffset),
-  }));
-  for (const extent of extents) {
-    if (extent.leaderEpoch > (epochStarts.at(-1)?.leaderEpoch ?? -1)) {
-      epochStarts.push({ leaderEpoch: extent.leaderEpoch, startOffset: extent.baseOffset });
-    }
-  }
-  committedBatches.sort((left, right) => left.baseOffset - right.baseOffset);
-  return {
-    recovered: {
-      logStartOffset,
-      nextOffset,
-      folded: foldedLogOf(record),
-      extents: extents.filter((extent) => extent.nextOffset > logStartOffset),
-      epochStarts,
-    },
-    committedBatches,
-  };
+  // The snapshot says everything up to its offset, also what manifests that are still there say once more.
+  const snapshotEnd = Number(read.snapshot?.offset ?? record.foldedOffset);
+  const committedBatches = [
+    ...committedBatchesOf(read.snapshot?.batches ?? []),
+    ...committedBatchesOf(producerBatches).filter(({ baseOffset }) => baseOffset >= snapshotEnd),
+  ].sort((left, right) => left.baseOffset - right.baseOffset);
+  return { recovered: tiled.recovered, committedBatches };
 }

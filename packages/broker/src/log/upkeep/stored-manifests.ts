@@ -1,0 +1,66 @@
+/**
+ * What manifests and shelves say, wherever they keep it: in the metadata store, in the footer of the flush object, in a shelf object.
+ * Checksums are checked; no record is read.
+ */
+import { DecodeError, decodeFlushFooter, decodeShelf, type metadata } from '@kafscale/protocol';
+import { withDeadline, type Clock } from '@kafscale/runtime';
+import { MetadataError } from '../../metadata/metadata-error.ts';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { StorageError } from '../../storage/storage-error.ts';
+
+export interface ReadingManifests {
+  readonly objectStore: ObjectStore;
+  readonly clock: Clock;
+  /** How long one read may take. */
+  readonly callDeadlineMs: number;
+}
+
+/** Throws StorageError, and MetadataError `corrupt` for one that says nothing. */
+export async function describeFlush(
+  { objectKey, body }: metadata.FlushManifest,
+  reading: ReadingManifests,
+): Promise<metadata.FlushDescription> {
+  switch (body?.$case) {
+    case 'inline':
+      return body.value;
+    case 'footer': {
+      const { position, length, crc32c } = body.value;
+      const footer = await readSlice({ objectKey, position, length, crc32c }, reading);
+      return asStored(objectKey, () => decodeFlushFooter(footer, crc32c));
+    }
+    case undefined:
+      throw new MetadataError('corrupt', `the manifest of ${objectKey} says nothing`);
+  }
+}
+
+/** The manifests on a shelf, oldest first. Throws StorageError. */
+export async function readShelf(
+  slice: metadata.ObjectSlice,
+  reading: ReadingManifests,
+): Promise<readonly metadata.FlushManifest[]> {
+  const bytes = await readSlice(slice, reading);
+  return asStored(slice.objectKey, () => decodeShelf(bytes, slice));
+}
+
+export function readSlice(
+  { objectKey, position, length }: metadata.ObjectSlice,
+  { objectStore, clock, callDeadlineMs }: ReadingManifests,
+): Promise<Buffer> {
+  const start = Number(position);
+  const range = { start, end: start + length };
+  return withDeadline(clock, callDeadlineMs, (signal) => objectStore.read(objectKey, range, signal));
+}
+
+/** Whether trying again later is of no use by itself: the object is not there, or not what was stored. */
+export const isLost = (error: unknown): boolean =>
+  error instanceof StorageError && (error.kind === 'not-found' || error.kind === 'corrupt');
+
+/** Decodes bytes of an object; what does not decode is not what was stored. */
+export function asStored<T>(objectKey: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new StorageError('corrupt', `object ${objectKey}: ${error.message}`, { cause: error });
+  }
+}
