@@ -34,6 +34,25 @@ describe('KeyedMutex', () => {
     await expect(next).resolves.toBe('next');
   });
 
+  it('holds several keys together, and never lets two wait for each other', async () => {
+    const mutex = new KeyedMutex<string>();
+    const events: string[] = [];
+    const work = (name: string) => async () => {
+      events.push(`${name} starts`);
+      await ticks();
+      events.push(`${name} ends`);
+    };
+    await Promise.all([
+      mutex.run('b', work('1')),
+      mutex.runAll(['a', 'b'], work('2')),
+      mutex.runAll(['b', 'a', 'b'], work('3')),
+      mutex.run('a', work('4')),
+    ]);
+    const inTurn = ['1', '2', '3', '4'].flatMap((name) => [`${name} starts`, `${name} ends`]);
+    expect(events).toEqual(inTurn);
+    expect(mutex.size).toBe(0);
+  });
+
   it('forgets a key that nobody holds', async () => {
     const mutex = new KeyedMutex<string>();
     await Promise.all([mutex.run('a', ticks), mutex.run('a', ticks), mutex.run('b', ticks)]);

@@ -12,15 +12,24 @@ export class KeyedMutex<Key> {
   }
 
   /** Runs `critical` when everybody who asked for `key` earlier is done, and settles as it does. Not reentrant. */
-  async run<Result>(key: Key, critical: () => Promise<Result> | Result): Promise<Result> {
-    const previous = this.#tails.get(key);
+  run<Result>(key: Key, critical: () => Promise<Result> | Result): Promise<Result> {
+    return this.runAll([key], critical);
+  }
+
+  /** As `run`, holding all of `keys`, which are asked for in one step: two that share several never wait for each other. */
+  async runAll<Result>(keys: readonly Key[], critical: () => Promise<Result> | Result): Promise<Result> {
+    const previous: Promise<void>[] = [];
     const { promise: tail, resolve: release } = withResolvers();
-    this.#tails.set(key, tail);
+    for (const key of new Set(keys)) {
+      const before = this.#tails.get(key);
+      if (before !== undefined) previous.push(before);
+      this.#tails.set(key, tail);
+    }
     try {
-      if (previous !== undefined) await previous;
+      for (const before of previous) await before;
       return await critical();
     } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      for (const key of keys) if (this.#tails.get(key) === tail) this.#tails.delete(key);
       release();
     }
   }
