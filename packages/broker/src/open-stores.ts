@@ -3,6 +3,7 @@ import type { BrokerConfig } from '@kafscale/protocol';
 import type { Clock, Random } from '@kafscale/runtime';
 import { join, resolve } from 'node:path';
 import { EmbeddedMetadataStore } from './metadata/embedded-metadata-store.ts';
+import { openEtcd } from './metadata/etcd/open-etcd.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
 import { FolderObjectStore } from './storage/folder-object-store.ts';
@@ -38,8 +39,10 @@ export async function openStores(
   }
 }
 
-function openMetadataStore({ dataDir }: BrokerConfig, { clock, random }: StoreDependencies): Promise<MetadataStore> {
-  return EmbeddedMetadataStore.open({ folder: join(resolve(dataDir), 'metadata'), clock, random });
+function openMetadataStore(config: BrokerConfig, dependencies: StoreDependencies): Promise<MetadataStore> {
+  const { etcdEndpoints = [], dataDir } = config;
+  if (etcdEndpoints.length > 0) return openEtcd({ ...config, etcdEndpoints }, dependencies);
+  return EmbeddedMetadataStore.open({ folder: join(resolve(dataDir), 'metadata'), ...dependencies });
 }
 
 function openObjectStore({ dataDir }: BrokerConfig): Promise<ObjectStore> {

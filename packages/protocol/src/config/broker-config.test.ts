@@ -79,4 +79,21 @@ describe('the broker configuration', () => {
       'groupMinSessionTimeoutMs: expected at most the longest session timeout',
     ]);
   });
+
+  it('wants etcd and a bucket together, and names the one that is missing', () => {
+    expect(faults({ etcdEndpoints: 'etcd:2379' })).toEqual([
+      's3Bucket: expected a bucket beside etcd: a cluster needs both, a broker by itself neither',
+    ]);
+    expect(faults({ s3Bucket: 'records' })).toEqual([
+      'etcdEndpoints: expected etcd beside the bucket: a cluster needs both, a broker by itself neither',
+    ]);
+    expect(faults({ etcdEndpoints: 'etcd:2379', s3Bucket: 'records' })).toEqual([]);
+  });
+
+  it('refuses half of the access to etcd', () => {
+    expect(faults({ etcdUsername: 'kafscale' })).toHaveLength(1);
+    expect(faults({ etcdPassword: 'secret' })).toHaveLength(1);
+    expect(faults({ etcdKeyFile: 'key.pem' })).toHaveLength(1);
+    expect(faults({ etcdUsername: 'kafscale', etcdPassword: 'secret' })).toEqual([]);
+  });
 });

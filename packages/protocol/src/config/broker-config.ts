@@ -139,6 +139,13 @@ const stores = {
     env: 'KAFSCALE_ETCD_KEY_FILE',
     description: 'File with the key of the client certificate.',
   }),
+  etcdQuotaBytes: bytes({ min: 16 * MiB, max: 64 * GiB })
+    .optional()
+    .meta({
+      env: 'KAFSCALE_ETCD_QUOTA_BYTES',
+      description:
+        "etcd's `--quota-backend-bytes`, from which it refuses to write. etcd 3.6 says it itself; 2 GiB for older ones unless set.",
+    }),
   clusterName: text(64)
     .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*$/, 'expected letters, digits, ".", "_" and "-"')
     .default('default')
@@ -455,6 +462,22 @@ export const brokerConfigSchema = z
   .refine((config) => (config.s3AccessKey === undefined) === (config.s3SecretKey === undefined), {
     path: ['s3SecretKey'],
     message: 'expected access key and secret key together, or neither',
+  })
+  .refine(({ s3Bucket, etcdEndpoints = [] }) => s3Bucket !== undefined || etcdEndpoints.length === 0, {
+    path: ['s3Bucket'],
+    message: 'expected a bucket beside etcd: a cluster needs both, a broker by itself neither',
+  })
+  .refine(({ s3Bucket, etcdEndpoints = [] }) => s3Bucket === undefined || etcdEndpoints.length > 0, {
+    path: ['etcdEndpoints'],
+    message: 'expected etcd beside the bucket: a cluster needs both, a broker by itself neither',
+  })
+  .refine((config) => (config.etcdUsername === undefined) === (config.etcdPassword === undefined), {
+    path: ['etcdPassword'],
+    message: 'expected user and password together, or neither',
+  })
+  .refine((config) => (config.etcdCertFile === undefined) === (config.etcdKeyFile === undefined), {
+    path: ['etcdKeyFile'],
+    message: 'expected certificate and key together, or neither',
   });
 
 export type BrokerConfig = Readonly<z.output<typeof brokerConfigSchema>>;

@@ -36,12 +36,14 @@ export interface EtcdMetadataStoreOptions {
   readonly prefix: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** etcd's `--quota-backend-bytes`, for etcd before 3.6, which does not say. */
+  /** etcd's `--quota-backend-bytes`, for etcd before 3.6, which does not say; etcd's default unless set. */
   readonly quotaBytes?: number;
   readonly callDeadlineMs?: number;
   readonly suspectAfterMs?: number;
 }
 
+/** etcd's own default. */
+const defaultQuotaBytes = 2 * 2 ** 30;
 const defaultCallDeadlineMs = 5_000;
 const defaultSuspectAfterMs = 1_000;
 /** A watch whose stream broke goes on elsewhere, so often in a row; then its caller reads again. */
@@ -52,14 +54,14 @@ export class EtcdMetadataStore implements MetadataStore {
   readonly #client: EtcdClient;
   readonly #keys: EtcdKeys;
   readonly #clock: Clock;
-  readonly #quotaBytes: number | undefined;
+  readonly #quotaBytes: number;
   readonly #closing = new AbortController();
 
   private constructor(client: EtcdClient, keys: EtcdKeys, { clock, quotaBytes }: EtcdMetadataStoreOptions) {
     this.#client = client;
     this.#keys = keys;
     this.#clock = clock;
-    this.#quotaBytes = quotaBytes;
+    this.#quotaBytes = quotaBytes ?? defaultQuotaBytes;
   }
 
   /**
@@ -183,11 +185,10 @@ export class EtcdMetadataStore implements MetadataStore {
   async usage(signal?: AbortSignal): Promise<StoreUsage> {
     const encoded = etcdMethods.status.encode({});
     const { answer } = await this.#client.call(etcdMethods.status, encoded, { signal, attempts: 'several' });
-    const quotaBytes = answer.dbSizeQuota > 0n ? Number(answer.dbSizeQuota) : this.#quotaBytes;
     return {
       sizeBytes: Number(answer.dbSize),
       inUseBytes: Number(answer.dbSizeInUse),
-      ...(quotaBytes === undefined ? {} : { quotaBytes }),
+      quotaBytes: answer.dbSizeQuota > 0n ? Number(answer.dbSizeQuota) : this.#quotaBytes,
     };
   }
 
