@@ -189,6 +189,19 @@ describe('Committer', () => {
     expect(committed[0]!.manifest).toEqual({ ...operation, type: undefined, modRevision: 1, footer: flush.footer });
   });
 
+  it('lets who waits for the flushes so far go, although others have come since', async () => {
+    const { enqueue, commits, committer } = setUp();
+    enqueue().written();
+    let isIdle = false;
+    const idle = committer.idle().then(() => (isIdle = true));
+    enqueue().written();
+    await settled();
+    expect(isIdle).toBe(false);
+    commits[0]!.resolve();
+    await idle;
+    expect(committer.unsettledCount).toBe(1);
+  });
+
   it('is idle without flushes', async () => {
     await setUp().committer.idle();
   });

@@ -73,7 +73,8 @@ export class Committer {
   #queue: UploadingFlush[] = [];
   #running = false;
   #lastCommittedSequence = -1;
-  readonly #idleWaiters: (() => void)[] = [];
+  /** Each waits for the flush that was the newest when it came. */
+  #idleWaiters: { readonly upTo: UploadingFlush; readonly resume: () => void }[] = [];
 
   constructor(dependencies: CommitterDependencies) {
     this.#dependencies = dependencies;
@@ -94,17 +95,22 @@ export class Committer {
     if (!this.#running) void this.#run();
   }
 
-  /** Resolves when every flush enqueued so far is committed or failed. */
+  /** Resolves when every flush enqueued so far is committed or failed, be there others behind them or not. */
   async idle(): Promise<void> {
-    if (!this.#running) return;
-    await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    const upTo = this.#queue.at(-1);
+    if (upTo === undefined) return;
+    await new Promise<void>((resume) => this.#idleWaiters.push({ upTo, resume }));
   }
 
   async #run(): Promise<void> {
     this.#running = true;
-    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) await this.#commit(head);
+    for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
+      await this.#commit(head);
+      const waiters = this.#idleWaiters;
+      this.#idleWaiters = waiters.filter(({ upTo }) => this.#queue.includes(upTo));
+      for (const { upTo, resume } of waiters) if (!this.#queue.includes(upTo)) resume();
+    }
     this.#running = false;
-    for (const resume of this.#idleWaiters.splice(0)) resume();
   }
 
   async #commit(head: UploadingFlush): Promise<void> {
@@ -182,6 +188,9 @@ export class Committer {
 function toKafkaError(error: unknown): KafkaError {
   if (error instanceof MetadataError && error.kind === 'fenced') {
     return new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, 'this broker lost its session', { cause: error });
+  }
+  if (error instanceof MetadataError && error.kind === 'no-space') {
+    return new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, 'the metadata store is full', { cause: error });
   }
   return new KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, 'the flush was refused by the metadata store', {
     cause: error,
