@@ -12,8 +12,14 @@ const relativeImport = /from '(\.{1,2}\/[^']+)'/g;
 
 type RunSchedule = (seed: number) => Promise<ScheduleResult>;
 
-export async function loadPlanted({ name, edits }: Plant): Promise<RunSchedule> {
-  const files = await readWithImports(entry);
+export async function loadPlanted(plant: Plant): Promise<RunSchedule> {
+  const { runSchedule } = (await importPlanted(plant, entry)) as { readonly runSchedule: RunSchedule };
+  return runSchedule;
+}
+
+/** The module `first` (relative to the broker's `src`) of a copy of it and all it imports, with these edits. */
+export async function importPlanted({ name, edits }: Pick<Plant, 'name' | 'edits'>, first: string): Promise<unknown> {
+  const files = await readWithImports(first);
   for (const edit of edits) files.set(edit.file, apply(edit, files.get(edit.file)));
   const folder = join(scratchFolder, name);
   await rm(folder, { recursive: true, force: true });
@@ -22,8 +28,7 @@ export async function loadPlanted({ name, edits }: Plant): Promise<RunSchedule> 
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, text);
   }
-  const { runSchedule } = (await import(join(folder, entry))) as { readonly runSchedule: RunSchedule };
-  return runSchedule;
+  return (await import(join(folder, first))) as unknown;
 }
 
 function apply({ file, replace, by }: Edit, text: string | undefined): string {
