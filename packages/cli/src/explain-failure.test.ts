@@ -1,8 +1,8 @@
 import { ConfigError } from '@kafscale/runtime';
-import { explainFailure } from './explain-failure.ts';
+import { byOption, byVariable, explainFailure } from './explain-failure.ts';
 import { CommandError } from './output.ts';
 
-const place = { kafkaAddress: '127.0.0.1:9092', metricsAddress: '127.0.0.1:9093', dataDir: '/data' };
+const place = { kafkaAddress: '127.0.0.1:9092', metricsAddress: '127.0.0.1:9093', dataDir: '/data', choices: byOption };
 const explained = (error: unknown): string => {
   const explanation = explainFailure(error, place);
   if (!(explanation instanceof CommandError)) throw new Error('not explained');
@@ -14,6 +14,11 @@ describe('explainFailure', () => {
   it('names the option that moves the port that is taken', () => {
     expect(explained(systemError({ code: 'EADDRINUSE', syscall: 'listen', port: 9092 }))).toContain('--port 0');
     expect(explained(systemError({ code: 'EADDRINUSE', syscall: 'listen', port: 9093 }))).toContain('--metrics-port 0');
+  });
+
+  it('names the variable where there is no option', () => {
+    const error = systemError({ code: 'EADDRINUSE', syscall: 'listen', port: 9092 });
+    expect(String(explainFailure(error, { ...place, choices: byVariable }))).toContain('KAFSCALE_BROKER_ADDR=:0');
   });
 
   it('tells a forbidden port from a forbidden folder', () => {

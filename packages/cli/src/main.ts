@@ -64,6 +64,32 @@ Every setting of the broker can be given as a variable; an option wins over its 
     });
 
   program
+    .command('broker')
+    .summary('run one broker of a cluster')
+    .description(
+      'Runs one broker, set up by KAFSCALE_… variables: records in an S3 bucket, metadata in etcd. SIGTERM hands its partitions to the other brokers before it ends; a second signal ends it at once.',
+    )
+    .addHelpText(
+      'after',
+      `
+The least it needs:
+  $ export KAFSCALE_ETCD_ENDPOINTS=http://etcd-1:2379,http://etcd-2:2379,http://etcd-3:2379
+  $ export KAFSCALE_S3_BUCKET=records KAFSCALE_S3_REGION=eu-central-1
+  $ export KAFSCALE_BROKER_HOST=broker-1.example.com     the name that clients reach it by
+  $ kafscale broker
+
+Start as many as you like with the same variables and their own KAFSCALE_BROKER_HOST. An S3-compatible service takes
+KAFSCALE_S3_ENDPOINT; keys are KAFSCALE_S3_ACCESS_KEY and KAFSCALE_S3_SECRET_KEY, or what the AWS SDK finds by itself. NAME_FILE reads
+NAME from a file. docs/reference/configuration.md lists every setting.
+
+To try a cluster on this machine: kafscale cluster`,
+    )
+    .action(async () => {
+      const { broker } = await import('./commands/broker.ts');
+      await broker();
+    });
+
+  program
     .command('demo')
     .summary('produce and consume a few messages, then clean up')
     .description(

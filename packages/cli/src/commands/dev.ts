@@ -2,6 +2,7 @@
 import { startBroker, type RunningBroker } from '@kafscale/broker';
 import { brokerConfigSchema, type BrokerConfig } from '@kafscale/protocol';
 import {
+  ConfigError,
   createLogger,
   cryptoRandom,
   failStopOnUncaughtErrors,
@@ -11,7 +12,7 @@ import {
   type Logger,
 } from '@kafscale/runtime';
 import { resolve } from 'node:path';
-import { explainFailure } from '../explain-failure.ts';
+import { byOption, explainConfigError, explainFailure, placeOf } from '../explain-failure.ts';
 import { print, printError, styled } from '../output.ts';
 
 export interface DevOptions {
@@ -57,7 +58,7 @@ function devConfig({ port, metricsPort, dataDir }: DevOptions) {
       },
     });
   } catch (error) {
-    throw explainFailure(error, { kafkaAddress: '', metricsAddress: '', dataDir: '' });
+    throw error instanceof ConfigError ? explainConfigError(error) : error;
   }
 }
 
@@ -65,12 +66,7 @@ async function start(config: BrokerConfig, logger: Logger): Promise<RunningBroke
   try {
     return await startBroker(config, { clock: systemClock, random: cryptoRandom, logger });
   } catch (error) {
-    const address = ({ host = '', port }: { host?: string; port: number }): string => `${host}:${port}`;
-    throw explainFailure(error, {
-      kafkaAddress: address(config.kafkaAddress),
-      metricsAddress: address(config.metricsAddress),
-      dataDir: resolve(config.dataDir),
-    });
+    throw explainFailure(error, placeOf(config, byOption));
   }
 }
 

@@ -15,6 +15,8 @@ export interface ChildServerSettings {
   /** Matched against what the server has printed since its start; the match is handed to whoever started it. */
   readonly ready: RegExp;
   readonly readyTimeoutMs?: number;
+  /** In a process group of its own, so that a Ctrl-C in the terminal is the starter's to pass on; not unless set. */
+  readonly ownGroup?: boolean;
 }
 
 const running = new Set<ChildProcess>();
@@ -36,10 +38,11 @@ export class ChildServer {
 
   /** Rejects, with the end of the log, when the server ends or stays silent before it is ready. */
   static async start(settings: ChildServerSettings): Promise<ChildServer> {
-    const { name, program, args, env, cwd, logFile, ready, readyTimeoutMs = 60_000 } = settings;
+    const { name, program, args, env, cwd, logFile, ready, readyTimeoutMs = 60_000, ownGroup = false } = settings;
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
+      detached: ownGroup,
       ...(cwd !== undefined && { cwd }),
     });
     running.add(child);
