@@ -1,18 +1,21 @@
 /**
  * The composition root: stores, metrics and listener by hand, in the order they need each other, closed in reverse. A broker whose
- * session is over starts again in place as a new incarnation, behind a listener that closed every old connection.
+ * session is over starts again in place as a new incarnation, behind a listener that closed every old connection; one whose metadata
+ * store was replaced or put back stops for good.
  */
 import type { BrokerConfig } from '@kafscale/protocol';
 import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
-import { clusterIdentity } from './cluster/cluster-identity.ts';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
+import { agreedIdentity, IdentityMismatch, type ClusterIdentity } from './keeper/bucket-identity.ts';
 import { crashingFailpoint, noFailpoint } from './log/write/failpoint.ts';
+import { MetadataError } from './metadata/metadata-error.ts';
 import { createMetrics, type BrokerMetrics } from './metrics/metrics.ts';
 import { MetricsServer } from './metrics/metrics-server.ts';
 import { Listener } from './network/listener.ts';
 import { findFreePort } from './network/free-port.ts';
 import { openStores, type Stores } from './open-stores.ts';
+import { ObjectNames } from './storage/object-names.ts';
 
 export interface BrokerDependencies {
   readonly clock: Clock;
@@ -27,6 +30,8 @@ export interface RunningBroker {
   readonly metricsPort: number;
   readonly brokerId: number;
   readonly clusterId: string;
+  /** Resolves with the reason when the broker has stopped serving by itself and will not begin again; it is still to be closed. */
+  readonly failed: Promise<Error>;
   /** Lets requests in work finish, settles what was accepted, and ends the session. */
   close(): Promise<void>;
 }
@@ -36,6 +41,7 @@ interface Life {
   readonly listener: Listener;
 }
 
+const callDeadlineMs = 5_000;
 const restartBackoff = { baseMs: 200, maxMs: 5_000 };
 
 /**
@@ -59,16 +65,21 @@ export async function startBroker(
   return broker;
 }
 
+const isReplaced = (error: unknown): error is MetadataError | IdentityMismatch =>
+  error instanceof IdentityMismatch || (error instanceof MetadataError && error.kind === 'replaced');
+
 /** As from outside: nothing is flushed, closed or answered. */
 const killProcess = () => process.kill(process.pid, 'SIGKILL');
 
 class Broker implements RunningBroker {
+  readonly failed: Promise<Error>;
+  #fail!: (reason: Error) => void;
   readonly #config: BrokerConfig;
   readonly #dependencies: BrokerDependencies;
   readonly #stores: Stores;
   readonly #metrics: BrokerMetrics;
   readonly #closing = new AbortController();
-  #clusterId = '';
+  #identity: ClusterIdentity | undefined;
   #port = 0;
   #metricsServer: MetricsServer | undefined;
   #life: Life | undefined;
@@ -80,6 +91,7 @@ class Broker implements RunningBroker {
     this.#dependencies = dependencies;
     this.#stores = stores;
     this.#metrics = metrics;
+    this.failed = new Promise((resolve) => (this.#fail = resolve));
   }
 
   get host(): string {
@@ -99,11 +111,11 @@ class Broker implements RunningBroker {
   }
 
   get clusterId(): string {
-    return this.#clusterId;
+    return this.#identity?.clusterId ?? '';
   }
 
   async start(): Promise<void> {
-    const { clock, random, logger } = this.#dependencies;
+    const { clock, logger } = this.#dependencies;
     const { kafkaAddress, metricsAddress } = this.#config;
     this.#metrics.beforeScrape(() => this.#life?.incarnation.reportMetrics());
     this.#metricsServer = await MetricsServer.start({
@@ -113,7 +125,6 @@ class Broker implements RunningBroker {
       clock,
       logger: logger.child({ component: 'metrics' }),
     });
-    this.#clusterId = await clusterIdentity(this.#stores.metadataStore, clock, random);
     this.#port = kafkaAddress.port === 0 ? await findFreePort(kafkaAddress.host) : kafkaAddress.port;
     await this.#live();
   }
@@ -125,10 +136,14 @@ class Broker implements RunningBroker {
 
   async #live(): Promise<void> {
     const { clock, random, logger } = this.#dependencies;
-    const { failpoint } = this.#config;
+    const { failpoint, namespace } = this.#config;
+    // At every life anew: what happened to the stores in between, this process cannot know.
+    const names = new ObjectNames(namespace);
+    const identity = await agreedIdentity({ ...this.#stores, clock, random, names, callDeadlineMs });
+    this.#identity = identity;
     const incarnation = await Incarnation.start({
       config: this.#config,
-      clusterId: this.#clusterId,
+      identity,
       endpoint: { host: this.host, port: this.port },
       ...this.#stores,
       clock,
@@ -154,6 +169,10 @@ class Broker implements RunningBroker {
     }
     incarnation.onEnd((reason) => {
       if (this.#closing.signal.aborted) return;
+      if (isReplaced(reason)) {
+        this.#stopForGood(reason);
+        return;
+      }
       logger.error({ err: reason }, 'session lost; starting again as a new incarnation');
       this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
     });
@@ -167,10 +186,21 @@ class Broker implements RunningBroker {
         await this.#live();
         return;
       } catch (error) {
+        if (isReplaced(error)) {
+          this.#stopForGood(error);
+          return;
+        }
         logger.error({ err: error }, 'a new incarnation could not start; trying again');
         await clock.sleep(backoffDelayMs(attempt, restartBackoff, random), this.#closing.signal).catch(() => undefined);
       }
     }
+  }
+
+  /** On a store that is not the one it was, nothing this process knows can be trusted, and no session may be begun. */
+  #stopForGood(reason: Error): void {
+    this.#dependencies.logger.fatal({ err: reason }, 'the metadata store is not the one it was; the broker stops');
+    this.#restarting ??= this.#endLife();
+    this.#fail(reason);
   }
 
   /** Requests that wait for an outcome are answered while the incarnation closes, so both close together. */

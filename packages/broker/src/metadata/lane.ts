@@ -15,8 +15,8 @@ export interface LaneCommit {
 export interface Lane {
   /**
    * Queues the transaction behind those before it, one in flight; resolves with its revision once it is known to have applied.
-   * Rejects with MetadataError `conflict` (not applied, the lane goes on), `invalid` (not applied, the lane goes on) or `fenced`
-   * (not applied and never will be; every later commit rejects the same way). An unknown outcome never surfaces: the lane
+   * Rejects with MetadataError `conflict`, `invalid` or `no-space` (not applied, the lane goes on) or `fenced` (not applied and
+   * never will be; every later commit rejects the same way). An unknown outcome never surfaces: the lane
    * settles it first, by the counter or by ending its own session.
    */
   commit(commit: LaneCommit): Promise<Revision>;

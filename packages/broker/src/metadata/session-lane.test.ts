@@ -9,15 +9,18 @@ const settings = { ttlMs: 10_000, callDeadlineMs: 1_000, settleDeadlineMs: 3_000
 const put = (key: string, value: string) => ({ type: 'put', key, value: Buffer.from(value) }) as const;
 
 /** What the network does to the next transactions: in order, then nothing. */
-type Fault = 'none' | 'lost before' | 'lost reply';
+type Fault = 'none' | 'lost before' | 'lost reply' | 'full' | 'full but applied' | 'replaced';
 
 function faulty(store: MemoryMetadataStore, faults: Fault[]) {
   const sent: Transaction[] = [];
   const transact = async (transaction: Transaction): Promise<TransactionResult> => {
     sent.push(transaction);
     const fault = faults.shift() ?? 'none';
+    if (fault === 'full') throw new MetadataError('no-space', 'database space exceeded');
+    if (fault === 'replaced') throw new MetadataError('replaced', 'another cluster answers');
     if (fault === 'lost before') throw new MetadataError('unavailable', 'connection reset');
     const result = await store.transact(transaction);
+    if (fault === 'full but applied') throw new MetadataError('no-space', 'database space exceeded');
     if (fault === 'lost reply') throw new MetadataError('unavailable', 'no reply');
     return result;
   };
@@ -107,13 +110,48 @@ describe('a lane', () => {
     expect(await read('a')).toBeUndefined();
   });
 
+  it('refuses what a full store did not take, and goes on when there is space again', async () => {
+    const { lane, faults, session, read, sent, store } = await setUp();
+    faults.push('full');
+    expect(await kindOf(lane.commit({ operations: [put('a', '1')] }))).toBe('no-space');
+    expect(session.alive).toBe(true);
+    expect(await kindOf(lane.commit({ operations: [put('b', '1')] }))).toBe('applied');
+    expect((await store.transact(sent[0]!)).succeeded).toBe(false);
+    expect([await read('a'), await read('b')]).toEqual([undefined, '1']);
+  });
+
+  it('sees that a full store took a transaction all the same', async () => {
+    const { lane, faults, store } = await setUp();
+    faults.push('full but applied');
+    const revision = await lane.commit({ operations: [put('a', '1')] });
+    expect((await store.range({ key: 'a' })).items[0]!.modRevision).toBe(revision);
+  });
+
+  it('never sends one counter for two transactions', async () => {
+    const { lane, faults, sent } = await setUp();
+    faults.push('full', 'full');
+    for (const key of ['a', 'b', 'c']) await kindOf(lane.commit({ operations: [put(key, '1')] }));
+    const values = sent.map(({ success }) => success.at(-1)).map((operation) => JSON.stringify(operation));
+    expect(new Set(values).size).toBe(3);
+  });
+
+  it('ends its session for good when another store answers', async () => {
+    const { lane, faults, session } = await setUp();
+    faults.push('replaced');
+    expect(await kindOf(lane.commit({ operations: [put('a', '1')] }))).toBe('fenced');
+    expect(session.endReason).toMatchObject({ kind: 'replaced' });
+  });
+
   it('stops when the store went back to an older state', async () => {
     const { lane, store, session } = await setUp();
     await lane.commit({ operations: [put('a', '1')] });
     const key = metadataKeys.lane('incarnation-1', 'data');
     await store.transact({ compare: [], success: [put(key, 'older')] });
     expect(await kindOf(lane.commit({ operations: [put('a', '2')] }))).toBe('fenced');
-    expect(session.endReason?.message).toContain('went back');
+    expect(session.endReason).toMatchObject({
+      kind: 'replaced',
+      message: expect.stringContaining('went back') as string,
+    });
   });
 
   it('finds a commit applied whose late copy was taken after a later one was refused', async () => {

@@ -40,6 +40,8 @@ export class SessionLane implements Lane {
   readonly #dependencies: SessionDependencies;
   readonly #queue: QueuedCommit[] = [];
   #counter = 0n;
+  /** The highest counter that was ever sent; none is sent twice for different things, so a lane's value tells which one applied. */
+  #tried = 0n;
   #floor = 0n;
   #value: Uint8Array = SessionLane.initialValue;
   #running = false;
@@ -82,14 +84,13 @@ export class SessionLane implements Lane {
   }
 
   async #apply(commit: LaneCommit): Promise<Revision> {
-    const next: Counter = { counter: this.#counter + 1n, value: encodeLane(this.#counter + 1n, this.#floor) };
+    const next = this.#nextCounter();
     const outcome = await this.#submit(commit, next);
     if (outcome.appliedAt !== undefined) return outcome.appliedAt;
     // Refused; but a copy of it might be delivered later and find the compares true. The counter moves past it first, to a value of
     // its own: either that becomes impossible, or it has happened before and shows.
     if (outcome.copiesUnanswered || outcome.refusal.kind === 'conflict') {
-      const beyond: Counter = { counter: next.counter + 1n, value: encodeLane(next.counter + 1n, this.#floor) };
-      const appliedAt = await this.#overtake(next, beyond);
+      const appliedAt = await this.#overtake(next, this.#nextCounter());
       if (appliedAt !== undefined) return appliedAt;
     }
     throw outcome.refusal;
@@ -122,6 +123,11 @@ export class SessionLane implements Lane {
         if (error instanceof MetadataError && error.kind === 'invalid') return { refusal: error, copiesUnanswered };
         if (error instanceof MetadataError && error.kind === 'lease-not-found')
           throw this.#stop('the lease is gone', error);
+        if (error instanceof MetadataError && error.kind === 'replaced') throw this.#stop(error.message, error);
+        if (error instanceof MetadataError && error.kind === 'no-space') {
+          const outcome = await this.#afterNoSpace(possible, { refusal: error, copiesUnanswered });
+          if (outcome !== undefined) return outcome;
+        }
         // Unknown: the identical transaction goes in again. The counter lets the original and its copies apply at most once.
         copiesUnanswered = true;
         if (clock.monotonicMs() >= giveUpMs) return { appliedAt: await this.#settle(possible, error) };
@@ -134,11 +140,24 @@ export class SessionLane implements Lane {
       const lane = result.ranges[1]?.items[0];
       const applied = possible.find(({ value }) => equalBytes(lane?.value, value));
       if (applied !== undefined) return { appliedAt: this.#advanced(applied, lane!.modRevision) };
-      if (!equalBytes(lane?.value, this.#value)) {
-        throw this.#stop('the lane is not as this incarnation left it: the metadata store went back');
-      }
-      if (session?.createRevision !== this.#session.createRevision) throw this.#stop('the session key is gone');
+      const sessionIsThere = session?.createRevision === this.#session.createRevision;
+      if (!equalBytes(lane?.value, this.#value) && (lane !== undefined || sessionIsThere)) throw this.#wentBack();
+      if (!sessionIsThere) throw this.#stop('the session key is gone');
       return { refusal: new MetadataError('conflict', 'a compared key is not as it was read'), copiesUnanswered };
+    }
+  }
+
+  /** A full store may have taken the transaction all the same, but not after its answer; undefined when the lane cannot be read. */
+  async #afterNoSpace(possible: readonly Counter[], refused: Outcome): Promise<Outcome | undefined> {
+    const { store, clock, settings } = this.#dependencies;
+    try {
+      const { items } = await withDeadline(clock, settings.callDeadlineMs, (signal) =>
+        store.range({ key: this.#key }, signal),
+      );
+      const applied = possible.find(({ value }) => equalBytes(items[0]?.value, value));
+      return applied === undefined ? refused : { appliedAt: this.#advanced(applied, items[0]!.modRevision) };
+    } catch {
+      return undefined; // like any other unknown outcome
     }
   }
 
@@ -160,6 +179,11 @@ export class SessionLane implements Lane {
         { type: 'range', key: this.#key },
       ],
     };
+  }
+
+  #nextCounter(): Counter {
+    this.#tried += 1n;
+    return { counter: this.#tried, value: encodeLane(this.#tried, this.#floor) };
   }
 
   #advanced({ counter, value }: Counter, revision: Revision): Revision {
@@ -187,9 +211,15 @@ export class SessionLane implements Lane {
         return this.#advanced(applied, lane!.modRevision);
       } catch (error) {
         if (error === reason) throw reason;
+        if (error instanceof MetadataError && error.kind === 'replaced') throw this.#stop(error.message, error);
         await clock.sleep(resubmitDelayMs * 10);
       }
     }
+  }
+
+  #wentBack(): MetadataError {
+    const message = 'the lane is not as this incarnation left it: the metadata store went back to an older state';
+    return this.#stop(message, new MetadataError('replaced', message));
   }
 
   #stop(message: string, cause?: unknown): MetadataError {
@@ -197,7 +227,8 @@ export class SessionLane implements Lane {
       cause instanceof MetadataError && cause.kind === 'fenced'
         ? cause
         : new MetadataError('fenced', message, cause === undefined ? undefined : { cause });
-    this.#session.end(error);
+    // Whoever learns why the session ended must know whether a new one may be begun on this store.
+    this.#session.end(cause instanceof MetadataError && cause.kind === 'replaced' ? cause : error);
     return error;
   }
 }

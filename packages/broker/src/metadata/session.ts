@@ -89,7 +89,7 @@ export class Session {
     return this.#endReason === undefined && this.#dependencies.clock.monotonicMs() < this.#validUntilMs;
   }
 
-  /** Why the session is over; undefined while it is not known to be. */
+  /** Why the session is over; undefined while it is not known to be. `replaced` is for ever: no other session may be begun. */
   get endReason(): Error | undefined {
     return this.#endReason;
   }
@@ -146,7 +146,7 @@ export class Session {
     } catch (error) {
       if (error instanceof MetadataError && error.kind === 'lease-not-found') {
         this.end(new MetadataError('fenced', 'the session has expired in the metadata store', { cause: error }));
-      }
+      } else if (error instanceof MetadataError && error.kind === 'replaced') this.end(error);
       // Any other failure leaves the time as it was: the next keepalive tries again, and `alive` turns false by itself.
     }
     if (this.#endReason === undefined) this.#scheduleKeepAlive();

@@ -57,7 +57,7 @@ function parseAddress(text: string): Address {
       `KAFSCALE_ETCD_ENDPOINTS: "${text}" is no address; expected host:port, http://host:port or https://host:port`,
     );
   }
-  const [, scheme, host, port = String(defaultPort)] = match;
+  const [, scheme, host = '', port = String(defaultPort)] = match;
   return { endpoint: `${host}:${port}`, scheme: scheme?.toLowerCase() as Address['scheme'] };
 }
 
