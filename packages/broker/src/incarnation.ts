@@ -19,16 +19,16 @@ import { BrokerConfigs } from './config/dynamic-config.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { FetchSessions } from './handlers/fetch-sessions.ts';
 import type { Services } from './handlers/services.ts';
+import type { ClusterIdentity } from './keeper/bucket-identity.ts';
+import { Keeper } from './keeper/keeper.ts';
 import { DelayedFetches } from './log/delayed-fetch.ts';
 import { nothingFolded, PartitionLog } from './log/partition-log.ts';
 import { PartitionLogs } from './log/partition-logs.ts';
-import { BlockCache } from './log/read/block-cache.ts';
+import type { BlockCache } from './log/read/block-cache.ts';
 import { HotTail } from './log/read/hot-tail.ts';
-import { LogReader } from './log/read/log-reader.ts';
-import { Readahead } from './log/read/readahead.ts';
+import { openLogReading } from './log/read/log-reading.ts';
 import { SessionOwnershipProof } from './log/session-ownership-proof.ts';
 import { StoredLogStarts } from './log/stored-log-starts.ts';
-import { TimeIndex } from './log/time-index.ts';
 import { recoverPartitions } from './log/upkeep/recovery.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
 import { startRetention } from './log/upkeep/retention.ts';
@@ -44,7 +44,7 @@ import { ProducerIds } from './transactions/producer-ids.ts';
 
 export interface IncarnationDependencies {
   readonly config: BrokerConfig;
-  readonly clusterId: string;
+  readonly identity: ClusterIdentity;
   /** Where clients find the listener. */
   readonly endpoint: { readonly host: string; readonly port: number };
   readonly objectStore: ObjectStore;
@@ -79,6 +79,7 @@ export class Incarnation {
   readonly #metrics: BrokerMetrics;
   readonly #logger: Logger;
   readonly #arena: SlabArena;
+  readonly #keeper: Keeper;
   readonly #stopUpkeep: () => void;
 
   private constructor(parts: {
@@ -92,6 +93,7 @@ export class Incarnation {
     readonly metrics: BrokerMetrics;
     readonly logger: Logger;
     readonly arena: SlabArena;
+    readonly keeper: Keeper;
     readonly stopUpkeep: () => void;
   }) {
     this.brokerId = parts.brokerId;
@@ -105,6 +107,7 @@ export class Incarnation {
     this.#metrics = parts.metrics;
     this.#logger = parts.logger;
     this.#arena = parts.arena;
+    this.#keeper = parts.keeper;
     this.#stopUpkeep = parts.stopUpkeep;
   }
 
@@ -127,7 +130,8 @@ export class Incarnation {
   }
 
   static async #begin(session: Session, dependencies: IncarnationDependencies): Promise<Incarnation> {
-    const { config, clusterId, objectStore, metadataStore: store, clock, random, logger, metrics } = dependencies;
+    const { config, identity, objectStore, metadataStore: store, clock, random, logger, metrics } = dependencies;
+    const { clusterId } = identity;
     const { incarnation } = session;
     const dataLane = session.lane('data');
     const coordinatorLane = session.lane('coordinator');
@@ -222,12 +226,16 @@ export class Incarnation {
       onTopicGone: (topicId) => void closeTopic(topicId),
     });
 
-    const cache = new BlockCache(objectStore, new SlabPool({ slabBytes: config.cacheBlockBytes, maxIdleSlabs: 8 }), {
-      maxBytes: config.cacheBytes,
-      blockBytes: config.cacheBlockBytes,
+    const { cache, spans, reader, timeIndex } = openLogReading({
+      config,
+      hotTail,
+      objectStore,
+      metadataStore: store,
+      incarnation,
+      clock,
+      logger,
+      callDeadlineMs,
     });
-    const readahead = new Readahead(cache, hotTail, { readaheadBytes: config.readaheadBytes });
-    const reader = new LogReader({ hotTail, cache, readahead, logger: logger.child({ component: 'log-reader' }) });
     const ownershipProof = new SessionOwnershipProof({ store, session, clock, callDeadlineMs });
     const groups = new GroupCoordinator({
       store,
@@ -256,7 +264,7 @@ export class Incarnation {
       appender,
       producerIds: new ProducerIds({ store, lane: coordinatorLane }),
       reader,
-      timeIndex: new TimeIndex(reader),
+      timeIndex,
       delayedFetches: new DelayedFetches(clock),
       fetchSessions: new FetchSessions(clock, random, {
         maxSessions: config.maxFetchSessions,
@@ -272,10 +280,26 @@ export class Incarnation {
     const stopRetention = startRetention({
       logs,
       logStarts: services.logStarts,
+      spans,
       configOf: (topicId) => image.topicById(topicId)?.config,
       clock,
       logger: logger.child({ component: 'retention' }),
       intervalMs: config.retentionCheckIntervalMs,
+    });
+    const keeper = Keeper.start({
+      metadataStore: store,
+      objectStore,
+      clock,
+      random,
+      logger,
+      metrics,
+      names,
+      identity,
+      incarnation,
+      lane: session.lane('upkeep'),
+      isController: () => session.alive && image.controller === incarnation,
+      callDeadlineMs,
+      settings: config,
     });
     return new Incarnation({
       brokerId,
@@ -288,6 +312,7 @@ export class Incarnation {
       metrics,
       logger,
       arena,
+      keeper,
       stopUpkeep: () => {
         stopExpiry();
         stopRetention();
@@ -324,7 +349,7 @@ export class Incarnation {
     const isSettled = await settlesWithin(
       clock,
       config.shutdownTimeoutMs,
-      Promise.all([this.#settled(), groups.close()]),
+      Promise.all([this.#settled(), groups.close(), this.#keeper.close()]),
     );
     if (!isSettled) this.#logger.error('the stores do not answer: what was accepted last has no outcome');
     if (this.#session.endReason === undefined) await this.#revoke();

@@ -211,8 +211,9 @@ async function checkBucketIsOurs(record: metadata.ClusterRecord, dependencies: I
   );
 }
 
+/** Probes by which brokers try the store do not count. */
 async function firstObject({ objectStore, names }: IdentityDependencies): Promise<ObjectInfo | undefined> {
-  for await (const info of objectStore.list(names.prefix)) return info;
+  for await (const info of objectStore.list(names.prefix)) if (!names.isHealthProbe(info.key)) return info;
   return undefined;
 }
 

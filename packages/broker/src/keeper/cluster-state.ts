@@ -6,6 +6,7 @@ import {
   decodeFlushFooter,
   DecodeError,
   decodeSegmentChunk,
+  decodeShelf,
   metadata,
   metadataKeys,
   metadataPrefixes,
@@ -102,7 +103,7 @@ export async function readShelf(access: StoreAccess, { key, record }: StateShelf
   const { shelf } = record;
   if (shelf === undefined) throw new MetadataError('corrupt', `shelf ${key} names no object`);
   const bytes = await readSlice(access, shelf);
-  return decoded(key, () => metadata.Shelf.decode(bytes));
+  return decoded(key, () => ({ manifests: decodeShelf(bytes, shelf) }));
 }
 
 /** Manifests with keys of their own, then those on shelves. */

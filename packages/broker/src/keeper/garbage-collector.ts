@@ -165,7 +165,7 @@ export class GarbageCollector {
     const toMark: ObjectKey[] = [];
     for await (const info of objectStore.list(names.prefix, signal)) {
       signal?.throwIfAborted();
-      if (names.parseCluster(info.key) !== undefined) continue;
+      if (names.parseCluster(info.key) !== undefined || names.isHealthProbe(info.key)) continue;
       if (search.judge(info) !== 'garbage') continue;
       const isRipe = this.#marks.isRipe(info.key);
       if (settings.dryRun) {

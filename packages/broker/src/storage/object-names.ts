@@ -62,6 +62,8 @@ export type ClusterObjectName =
 
 const sequenceDigits = 16;
 const generationDigits = 10;
+/** As health-probe-key.ts names it. */
+const healthFolder = '__health';
 const partDigits = 5;
 const offsetDigits = 20;
 const extensions: Readonly<Record<ObjectKind, string>> = { flush: 'wal', merged: 'wal', shelf: 'shelf', index: 'idx' };
@@ -172,12 +174,22 @@ export class ObjectNames {
       : { kind: 'checkpoint-part', part: Number(part), ...id };
   }
 
+  /** Whether it is one of the objects by which brokers try the store; whoever starts removes old ones. */
+  isHealthProbe(key: ObjectKey): boolean {
+    return key.startsWith(`${this.#prefix}${healthFolder}/`);
+  }
+
   /** What the key says; undefined for a key that is not of our making, and for one about the cluster itself. */
   parse(key: ObjectKey): ObjectName | undefined {
     if (!key.startsWith(this.#prefix)) return undefined;
     const path = key.slice(this.#prefix.length);
     return parseFlat(path) ?? parseSegment(path);
   }
+}
+
+/** The key of the index beside a segment; undefined for any other object. */
+export function indexOfSegment(key: ObjectKey): ObjectKey | undefined {
+  return key.endsWith('.kfs') ? `${key.slice(0, -'.kfs'.length)}.index` : undefined;
 }
 
 function parseFlat(path: string): ObjectName | undefined {
