@@ -99,6 +99,33 @@ export const metricDefinitions = {
     'Milliseconds to read from an object, in whichever object store is in use.',
     millisecondBuckets,
   ),
+  objectStoreRequestDurationSeconds: histogram(
+    'kafscale_object_store_request_duration_seconds',
+    'Seconds of one request to the object store, each attempt by itself; `ok` or how it failed.',
+    secondBuckets,
+    ['operation', 'outcome'],
+  ),
+  objectStoreHedgedReads: counter(
+    'kafscale_object_store_hedged_reads_total',
+    'Reads that were asked for a second time because the first request was slow, by whether the second answered first.',
+    ['won'],
+  ),
+  objectStoreReplicaFallbacks: counter(
+    'kafscale_object_store_replica_fallbacks_total',
+    'Reads that went to the bucket because the read replica did not have or give the object, or was left alone.',
+    ['reason'],
+  ),
+  s3HealthState: gauge(
+    'kafscale_s3_health_state',
+    'State of the object store: 1 for the one it is in, 0 for the others.',
+    ['state'],
+  ),
+  s3LatencyMsAvg: gauge('kafscale_s3_latency_ms_avg', 'Mean milliseconds of creates and reads in the health window.'),
+  s3ErrorRate: gauge('kafscale_s3_error_rate', 'Share of creates and reads in the health window that failed, 0 to 1.'),
+  s3StateDurationSeconds: gauge(
+    'kafscale_s3_state_duration_seconds',
+    'Seconds since the state of the object store changed last.',
+  ),
   objectStoreErrors: counter('kafscale_object_store_errors_total', 'Failed calls of the object store.', [
     'operation',
     'kind',

@@ -32,8 +32,8 @@ export class CappedObjectStore implements ObjectStore {
     return this.#capped(signal, () => this.#inner.create(key, body, signal));
   }
 
-  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer> {
-    return this.#capped(signal, () => this.#inner.read(key, range, signal));
+  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer> {
+    return this.#capped(signal, () => this.#inner.read(key, range, signal, into));
   }
 
   /** Takes a place for each step, so that a caller who is slow with an object holds none. */

@@ -10,17 +10,27 @@ export interface DeadlineObjectStoreOptions {
   readonly clock: Clock;
   /** For each call; for a list, from one object to the next. */
   readonly deadlineMs: number;
+  /** Bytes of an object that come on top take so much longer: a large one is not given up while it moves at least at this rate. */
+  readonly minBytesPerSecond?: number;
 }
+
+/** What a whole object is taken for, since its size is known to the store alone. */
+const wholeObjectBytes = 64 * 2 ** 20;
 
 export class DeadlineObjectStore implements ObjectStore {
   readonly #inner: ObjectStore;
   readonly #clock: Clock;
   readonly #deadlineMs: number;
+  readonly #minBytesPerSecond: number;
 
-  constructor(inner: ObjectStore, { clock, deadlineMs }: DeadlineObjectStoreOptions) {
+  constructor(
+    inner: ObjectStore,
+    { clock, deadlineMs, minBytesPerSecond = Number.POSITIVE_INFINITY }: DeadlineObjectStoreOptions,
+  ) {
     this.#inner = inner;
     this.#clock = clock;
     this.#deadlineMs = deadlineMs;
+    this.#minBytesPerSecond = minBytesPerSecond;
   }
 
   get capabilities(): ObjectStoreCapabilities {
@@ -28,11 +38,13 @@ export class DeadlineObjectStore implements ObjectStore {
   }
 
   create(key: ObjectKey, body: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
-    return this.#bounded(signal, (bounded) => this.#inner.create(key, body, bounded));
+    const sizeBytes = body.reduce((sum, slice) => sum + slice.length, 0);
+    return this.#bounded(signal, sizeBytes, (bounded) => this.#inner.create(key, body, bounded));
   }
 
-  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer> {
-    return this.#bounded(signal, (bounded) => this.#inner.read(key, range, bounded));
+  read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer> {
+    const sizeBytes = range === undefined ? wholeObjectBytes : Math.min(range.end - range.start, wholeObjectBytes);
+    return this.#bounded(signal, sizeBytes, (bounded) => this.#inner.read(key, range, bounded, into));
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo, void, undefined> {
@@ -51,15 +63,20 @@ export class DeadlineObjectStore implements ObjectStore {
   }
 
   delete(keys: readonly ObjectKey[], signal?: AbortSignal): Promise<void> {
-    return this.#bounded(signal, (bounded) => this.#inner.delete(keys, bounded));
+    return this.#bounded(signal, 0, (bounded) => this.#inner.delete(keys, bounded));
   }
 
   close(): Promise<void> {
     return this.#inner.close();
   }
 
-  async #bounded<T>(signal: AbortSignal | undefined, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const bound = new Bound(this.#clock, this.#deadlineMs, signal);
+  async #bounded<T>(
+    signal: AbortSignal | undefined,
+    sizeBytes: number,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const deadlineMs = Math.ceil(this.#deadlineMs + (sizeBytes / this.#minBytesPerSecond) * 1_000);
+    const bound = new Bound(this.#clock, deadlineMs, signal);
     try {
       return await call(bound.signal);
     } catch (error) {

@@ -6,6 +6,7 @@ import { FaultyObjectStore, type ObjectFault } from './faulty-object-store.ts';
 import { InstrumentedObjectStore, type ObjectStoreObservation } from './instrumented-object-store.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import { describeObjectStoreContract } from './object-store.contract.ts';
+import type { ObjectStore } from './object-store.ts';
 import { RetryingObjectStore } from './retrying-object-store.ts';
 
 const body = [Buffer.from('content')];
@@ -28,6 +29,24 @@ describeObjectStoreContract('all wrappers on one another', () => {
   const backoff = { baseMs: 10, maxMs: 100 };
   const store = new RetryingObjectStore(instrumented, { clock, random, backoff, deadlineMs: 1000 });
   return Promise.resolve({ store, close: () => store.close() });
+});
+
+it('all wrappers hand the memory of a reader on to the store', async () => {
+  const clock = new FakeClock();
+  const inner: ObjectStore = new MemoryObjectStore({ clock });
+  let given: Buffer | undefined;
+  inner.read = (_key, _range, _signal, into) => {
+    given = into;
+    return Promise.resolve(into!);
+  };
+  const capped = new CappedObjectStore(inner, { maxInFlight: 2, maxWaiting: 1000 });
+  const bounded = new DeadlineObjectStore(capped, { clock, deadlineMs: 1000 });
+  const instrumented = new InstrumentedObjectStore(bounded, clock, () => undefined);
+  const backoff = { baseMs: 10, maxMs: 100 };
+  const store = new RetryingObjectStore(instrumented, { clock, random: seededRandom(1), backoff, deadlineMs: 1000 });
+  const into = Buffer.alloc(4);
+  await store.read('a', { start: 0, end: 4 }, undefined, into);
+  expect(given).toBe(into);
 });
 
 describe('RetryingObjectStore', () => {
@@ -94,6 +113,18 @@ describe('RetryingObjectStore', () => {
 });
 
 describe('DeadlineObjectStore', () => {
+  it('gives large objects the time that their bytes take at the slowest rate', async () => {
+    const { clock, store } = await faulty();
+    store.plan = () => ({ delayMs: 2_400 });
+    const bounds = { clock, deadlineMs: 500, minBytesPerSecond: 1_000 };
+    const bounded = new DeadlineObjectStore(store, bounds);
+    await clock.runUntilSettled(bounded.create('d', [Buffer.alloc(1_000), Buffer.alloc(1_000)]));
+    await clock.runUntilSettled(bounded.read('d', { start: 0, end: 2_000 }));
+    await clock.runUntilSettled(bounded.read('d'));
+    const short = bounded.read('d', { start: 0, end: 1_000 });
+    await expect(clock.runUntilSettled(short)).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+
   const bounded = async (...faults: ObjectFault[]) => {
     const { clock, store } = await faulty(...faults);
     return { clock, store: new DeadlineObjectStore(store, { clock, deadlineMs: 500 }) };

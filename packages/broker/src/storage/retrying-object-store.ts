@@ -33,11 +33,11 @@ export class RetryingObjectStore implements ObjectStore {
     return this.#inner.create(key, body, signal);
   }
 
-  async read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal): Promise<Buffer> {
+  async read(key: ObjectKey, range?: ByteRange, signal?: AbortSignal, into?: Buffer): Promise<Buffer> {
     const attempts = new Attempts(this.#options);
     for (;;) {
       try {
-        return await this.#inner.read(key, range, signal);
+        return await this.#inner.read(key, range, signal, into);
       } catch (error) {
         await this.#beforeNext(attempts, error, signal);
       }

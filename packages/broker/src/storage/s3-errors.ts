@@ -58,6 +58,7 @@ function byCode(error: ServiceFault, place: S3Place, wallMs: number): Finding | 
     case 'InvalidBucketName':
       return denied(`"${bucket}" is no name a bucket can have. Correct ${variables.bucket}.`);
     case 'InvalidAccessKeyId':
+    case 'XAdminUserNotFound': // versitygw's, with a 404 that must not pass for a missing object
       return denied(`the store does not know the access key. Correct ${variables.accessKey}.`);
     case 'SignatureDoesNotMatch':
       return denied(

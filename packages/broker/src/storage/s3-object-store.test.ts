@@ -1,13 +1,13 @@
 import { systemClock } from '@kafscale/runtime';
 import { describeObjectStoreContract } from './object-store.contract.ts';
 import { S3ObjectStore } from './s3-object-store.ts';
-import { S3Server, type S3Fault } from './s3-server-fixture.ts';
+import { StubS3, type S3Fault } from './stub-s3-fixture.ts';
 import type { S3Settings } from './s3-settings.ts';
 
 const bytes = (text: string) => Buffer.from(text);
 
 describeObjectStoreContract('S3ObjectStore on a small server', async () => {
-  const server = await S3Server.start();
+  const server = await StubS3.start();
   server.pageSize = 7;
   const store = new S3ObjectStore({ settings: server.settings, clock: systemClock });
   return {
@@ -20,7 +20,7 @@ describeObjectStoreContract('S3ObjectStore on a small server', async () => {
 });
 
 describe('S3ObjectStore', () => {
-  let server: S3Server;
+  let server: StubS3;
   let store: S3ObjectStore;
 
   const open = (settings: Partial<S3Settings> = {}, times: { silenceTimeoutMs?: number } = {}) =>
@@ -32,7 +32,7 @@ describe('S3ObjectStore', () => {
   };
 
   beforeEach(async () => {
-    server = await S3Server.start();
+    server = await StubS3.start();
     store = open();
   });
   afterEach(async () => {

@@ -33,7 +33,7 @@ export interface S3Settings {
   readonly variables: S3Variables;
 }
 
-const variables: S3Variables = {
+export const s3Variables: S3Variables = {
   bucket: 'KAFSCALE_S3_BUCKET',
   region: 'KAFSCALE_S3_REGION',
   endpoint: 'KAFSCALE_S3_ENDPOINT',
@@ -60,7 +60,7 @@ export function bucketSettings(config: BrokerConfig): S3Settings | undefined {
     bucketOwner: config.s3BucketOwner,
     signPayload: config.s3SignPayload,
     concurrency: config.s3Concurrency,
-    variables,
+    variables: s3Variables,
   };
 }
 
@@ -77,7 +77,7 @@ export function replicaSettings(config: BrokerConfig): S3Settings | undefined {
     endpoint,
     pathStyle: config.s3PathStyle ?? endpoint !== undefined,
     variables: {
-      ...variables,
+      ...s3Variables,
       bucket: 'KAFSCALE_S3_READ_BUCKET',
       region: 'KAFSCALE_S3_READ_REGION',
       endpoint: 'KAFSCALE_S3_READ_ENDPOINT',

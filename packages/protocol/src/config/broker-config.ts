@@ -117,6 +117,12 @@ const stores = {
   s3ErrorRateCrit: ratio()
     .default(0.6)
     .meta({ env: 'KAFSCALE_S3_ERROR_RATE_CRIT', description: 'Share of failed requests: unavailable from here on.' }),
+  startupTimeoutMs: milliseconds({ max: 1 * hours })
+    .default(30 * seconds)
+    .meta({
+      env: 'KAFSCALE_STARTUP_TIMEOUT_MS',
+      description: 'How long a starting broker waits for an object store that does not answer.',
+    }),
   etcdEndpoints: list().optional().meta({
     env: 'KAFSCALE_ETCD_ENDPOINTS',
     description: 'Addresses of the etcd members, by comma; without one the embedded stores are used.',
@@ -165,6 +171,13 @@ const stores = {
     .meta({
       env: 'KAFSCALE_SESSION_TTL_MS',
       description: 'How long a broker that no longer answers keeps its partitions.',
+    }),
+  rebalanceDelayMs: milliseconds({ max: 1 * hours })
+    .default(10 * seconds)
+    .meta({
+      env: 'KAFSCALE_REBALANCE_DELAY_MS',
+      description:
+        'How long the brokers must have been the same before partitions move only to even them out, so that a restart moves none to and fro.',
     }),
 };
 
@@ -233,6 +246,17 @@ const readPath = {
     .meta({
       env: 'KAFSCALE_READAHEAD_BYTES',
       description: 'Bytes of a partition that are loaded before a sequential reader asks for them; 0 for none.',
+    }),
+  readaheadSegments: integer({ min: 0, max: 1_000 }).default(2).meta({
+    env: 'KAFSCALE_READAHEAD_SEGMENTS',
+    description:
+      'How many segments behind the one being read those bytes may come from, where segments are small; 0 for no readahead.',
+  }),
+  segmentListBytes: bytes({ max: 64 * GiB })
+    .default(32 * MiB)
+    .meta({
+      env: 'KAFSCALE_SEGMENT_LIST_BYTES',
+      description: 'Memory for lists and indexes of segments of old records, read from the object store when needed.',
     }),
   fetchMaxBytes: bytes({ min: 1 * KiB, max: 1 * GiB })
     .default(55 * MiB)

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { crc32 } from 'node:zlib';
-import type { S3Settings } from './s3-settings.ts';
+import { s3Variables, type S3Settings } from './s3-settings.ts';
 
 export interface S3Request {
   readonly method: string;
@@ -52,7 +52,21 @@ interface Answer {
 
 const bucket = 'bucket';
 
-export class S3Server {
+/** All but the endpoint. */
+export const stubSettings: S3Settings = {
+  bucket,
+  region: 'us-east-1',
+  endpoint: undefined,
+  pathStyle: true,
+  credentials: { accessKeyId: 'key', secretAccessKey: 'secret', sessionToken: undefined },
+  kmsArn: undefined,
+  bucketOwner: undefined,
+  signPayload: false,
+  concurrency: 64,
+  variables: s3Variables,
+};
+
+export class StubS3 {
   readonly objects = new Map<string, StoredObject>();
   readonly requests: S3Request[] = [];
   /** What becomes of each request; may be replaced at any time. */
@@ -68,8 +82,8 @@ export class S3Server {
     );
   }
 
-  static async start(): Promise<S3Server> {
-    const server = new S3Server();
+  static async start(): Promise<StubS3> {
+    const server = new StubS3();
     await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
     return server;
   }
@@ -80,26 +94,7 @@ export class S3Server {
 
   /** For a store that talks to this server. */
   get settings(): S3Settings {
-    return {
-      bucket,
-      region: 'us-east-1',
-      endpoint: this.endpoint,
-      pathStyle: true,
-      credentials: { accessKeyId: 'key', secretAccessKey: 'secret', sessionToken: undefined },
-      kmsArn: undefined,
-      bucketOwner: undefined,
-      signPayload: false,
-      concurrency: 64,
-      variables: {
-        bucket: 'KAFSCALE_S3_BUCKET',
-        region: 'KAFSCALE_S3_REGION',
-        endpoint: 'KAFSCALE_S3_ENDPOINT',
-        accessKey: 'KAFSCALE_S3_ACCESS_KEY',
-        secretKey: 'KAFSCALE_S3_SECRET_KEY',
-        sessionToken: 'KAFSCALE_S3_SESSION_TOKEN',
-        kmsArn: 'KAFSCALE_S3_KMS_ARN',
-      },
-    };
+    return { ...stubSettings, endpoint: this.endpoint };
   }
 
   async openConnections(): Promise<number> {

@@ -1,0 +1,13 @@
+/**
+ * Names of the small objects by which a store is tried. They hold nothing, nothing refers to them, and whoever starts removes those
+ * that are older than an hour: `{namespace}/__health/{what}_probe_{random}`.
+ */
+import type { Random } from '@kafscale/runtime';
+import type { ObjectKey } from './object-store.ts';
+
+const randomBytes = 12;
+
+export const healthProbePrefix = (namespace: string): string => `${namespace}/__health/`;
+
+export const healthProbeKey = (namespace: string, what: string, random: Random): ObjectKey =>
+  `${healthProbePrefix(namespace)}${what}_probe_${random.bytes(randomBytes).toString('base64url')}`;
