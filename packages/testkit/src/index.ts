@@ -20,12 +20,14 @@ export { S3Server, type S3Make, type S3ServerSettings } from './servers/s3-serve
 export { buildVersitygw, startVersitygw } from './servers/versitygw-server.ts';
 export { ConnectionClosed, RawClient, type RawClientSettings } from './raw-client.ts';
 export { eventually } from './eventually.ts';
+export { FaultyProxy, type FaultyProxySettings, type ProxyDirection, type ProxyMode } from './faulty-proxy.ts';
 // What tests need of these lies in the runtime, since `kafscale cluster` starts servers too.
 export {
   buildMinio,
   buildNewestEtcd,
   cacheFolder,
   ChildServer,
+  findProgram,
   freePort,
   isInstalled,
   newestEtcdVersion,
