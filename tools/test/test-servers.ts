@@ -7,8 +7,8 @@ import { buildMinio, buildNewestEtcd, buildVersitygw } from '@kafscale/testkit';
 export type TestServerName = 'etcd' | 'minio' | 'versitygw';
 
 const builds: Readonly<Record<TestServerName, () => Promise<unknown>>> = {
-  etcd: buildNewestEtcd,
-  minio: buildMinio,
+  etcd: () => buildNewestEtcd(),
+  minio: () => buildMinio(),
   versitygw: buildVersitygw,
 };
 

@@ -1,7 +1,5 @@
 /** The programs that suites need: found, or installed from Debian's packages where that is ours to do. */
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { runProgram } from '@kafscale/testkit';
+import { findProgram, runProgram } from '@kafscale/testkit';
 
 /** Debian's package for a program. Node and npm are there already, and Go is newer than Debian's. */
 const debianPackages: Readonly<Record<string, string>> = {
@@ -19,12 +17,7 @@ const debianPackages: Readonly<Record<string, string>> = {
   mount: 'mount',
 };
 
-const administrators = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
-
-export function isOnPath(program: string): boolean {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...administrators];
-  return folders.some((folder) => existsSync(join(folder, program)));
-}
+export const isOnPath = (program: string): boolean => findProgram(program) !== undefined;
 
 export const isRoot = (): boolean => process.getuid?.() === 0;
 

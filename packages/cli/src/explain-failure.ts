@@ -63,7 +63,7 @@ export function explainFailure(error: unknown, place: BrokerPlace): unknown {
 }
 
 /** Errors of our own whose message already tells what to do. */
-const plainErrors: ReadonlySet<string> = new Set(['MetadataError', 'StorageError']);
+const plainErrors: ReadonlySet<string> = new Set(['MetadataError', 'StorageError', 'IdentityMismatch']);
 
 function hintFor(error: unknown, place: BrokerPlace): string | undefined {
   const { dataDir, choices } = place;

@@ -28,6 +28,18 @@ describe('the command line', () => {
     expect(errors).toContain('A port is a number from 0 to 65535.');
   });
 
+  it('teaches how to try a cluster and how to run a broker of one', async () => {
+    expect(await main(['cluster', '--help'])).toBe(0);
+    expect(out).toMatch(/--brokers <number>[^-]*3/);
+    expect(await main(['broker', '--help'])).toBe(0);
+    expect(out).toContain('KAFSCALE_ETCD_ENDPOINTS');
+  });
+
+  it.each([['0'], ['51'], ['many']])('refuses %s brokers', async (brokers) => {
+    expect(await main(['cluster', '--brokers', brokers])).toBe(2);
+    expect(errors).toContain('a number from 1 to 50');
+  });
+
   it('suggests the command that was meant', async () => {
     expect(await main(['deev'])).toBe(2);
     expect(errors).toContain('Did you mean dev?');

@@ -1,6 +1,7 @@
 /** The `kafscale` command: parses arguments and starts a command, which is loaded only then. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { readFileSync } from 'node:fs';
+import type { ClusterOptions } from './commands/cluster.ts';
 import type { DevOptions } from './commands/dev.ts';
 import { CommandError, print, printError } from './output.ts';
 
@@ -37,6 +38,7 @@ First steps:
   $ kafscale demo                 see it work: produces and consumes a few messages, leaves nothing behind
   $ kafscale dev                  start it on 127.0.0.1:9092 and point any Kafka client there
   $ kafscale dev --help           what can be chosen
+  $ kafscale cluster              three brokers, etcd and MinIO on this machine, to try out
 
 Settings come from KAFSCALE_… variables; docs/reference/configuration.md lists them.`,
     );
@@ -90,6 +92,43 @@ To try a cluster on this machine: kafscale cluster`,
     });
 
   program
+    .command('cluster')
+    .summary('try a cluster on this machine')
+    .description(
+      'Starts etcd, MinIO and some brokers on 127.0.0.1, prints the bootstrap address, and stops them all on Ctrl-C. The data survives restarts. etcd and MinIO are used where they are installed, and otherwise built once from their Go modules.',
+    )
+    .addOption(new Option('--brokers <number>', 'how many').argParser(parseBrokers).default(3))
+    .addOption(
+      new Option('--port <number>', 'Kafka port of the first broker; the others follow, 0 for free ones')
+        .argParser(parsePort)
+        .default(9092),
+    )
+    .option('--data-dir <folder>', 'where data and logs are kept', '.kafscale-cluster')
+    .addOption(
+      new Option('--stores <kind>', 'embedded: no etcd and MinIO, all brokers in this one process')
+        .choices(['processes', 'embedded'])
+        .default('processes'),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ kafscale cluster                            three brokers on ports 9092, 9093 and 9094, metrics on 9192 to 9194
+  $ kafscale cluster --brokers 5 --port 19092
+  $ kafscale cluster --stores embedded          nothing to install or build
+  $ KAFSCALE_SESSION_TTL_MS=5000 kafscale cluster
+
+What to try: create a topic with some partitions, produce to it, and kill a broker with kill -9; its partitions are writable on the
+others after the session's time to live (10 s unless set) and a few seconds. Variables of a broker are passed on to each of them.
+
+For more than trying: run \`kafscale broker\` per machine or container against your own etcd and bucket.`,
+    )
+    .action(async (options: ClusterOptions) => {
+      const { cluster } = await import('./commands/cluster.ts');
+      await cluster(options);
+    });
+
+  program
     .command('demo')
     .summary('produce and consume a few messages, then clean up')
     .description(
@@ -107,6 +146,14 @@ function parsePort(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('A port is a number from 0 to 65535.');
   return port;
+}
+
+function parseBrokers(text: string): number {
+  const brokers = Number(text);
+  if (!/^\d+$/.test(text) || brokers < 1 || brokers > 50) {
+    throw new InvalidArgumentError('That is a number from 1 to 50.');
+  }
+  return brokers;
 }
 
 function packageVersion(): string {

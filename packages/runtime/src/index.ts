@@ -23,6 +23,7 @@ export { settlesWithin, withDeadline } from './deadline.ts';
 export { SlabArena, type SlabPiece } from './slab-arena.ts';
 export { cacheFolder, preparedFolder } from './programs/cache-folder.ts';
 export { ChildServer, type ChildServerSettings } from './programs/child-server.ts';
+export { findProgram } from './programs/find-program.ts';
 export { freePort } from './programs/free-port.ts';
 export { goPrograms, type GoPrograms } from './programs/go-programs.ts';
 export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './programs/run-program.ts';

@@ -17,16 +17,21 @@ export interface GoPrograms {
   readonly programs: Readonly<Record<string, string>>;
 }
 
+/** Told what takes long; on standard error unless somebody else shows it. */
+export type Announce = (text: string) => void;
+
+const onStandardError: Announce = (text) => void process.stderr.write(`${text}\n`);
+
 /**
  * The folder that holds the programs. They are built as dependencies of a module made for it, since `go install` refuses a module
  * whose own go.mod replaces others.
  */
-export async function goPrograms({ name, modules, programs }: GoPrograms): Promise<string> {
+export async function goPrograms({ name, modules, programs }: GoPrograms, announce = onStandardError): Promise<string> {
   const requirements = Object.entries(modules).map(([path, version]) => `\t${path} ${version}\n`);
   const goMod = `module kafscale.test/${name}\n\ngo 1.24\n\nrequire (\n${requirements.join('')})\n`;
   return preparedFolder(name, `${goMod}${JSON.stringify(programs)}`, async (folder) => {
     await writeFile(join(folder, 'go.mod'), goMod);
-    const finished = announceLongWork(`building ${name} ${Object.values(modules)[0]!} from its Go module`);
+    const finished = announceLongWork(`building ${name} ${Object.values(modules)[0]!} from its Go module`, announce);
     try {
       for (const [program, mainPackage] of Object.entries(programs)) {
         const args = ['build', '-mod=mod', '-p=2', '-buildvcs=false', '-trimpath', '-ldflags=-s -w', '-o', program];
@@ -42,9 +47,8 @@ export async function goPrograms({ name, modules, programs }: GoPrograms): Promi
   });
 }
 
-function announceLongWork(what: string): () => void {
+function announceLongWork(what: string, say: Announce): () => void {
   const startedMs = performance.now();
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
   const first = setTimeout(() => say(`${what}; this happens once and takes minutes`), silentMs);
   const reminder = setInterval(() => {
     say(`${what}: ${Math.round((performance.now() - startedMs) / 1_000)} s so far`);

@@ -3,31 +3,25 @@
  * how they are started.
  */
 import { join } from 'node:path';
-import { goPrograms } from './go-programs.ts';
+import { goPrograms, type Announce } from './go-programs.ts';
 
 export const newestEtcdVersion = 'v3.6.16';
 const minioVersion = 'v0.0.0-20260212201848-7aac2a2c5b7c';
 
 /** The folder with `etcd`, `etcdctl` and `etcdutl`. */
-export function buildNewestEtcd(): Promise<string> {
-  return goPrograms({
-    name: 'etcd',
-    modules: {
-      'go.etcd.io/etcd/server/v3': newestEtcdVersion,
-      'go.etcd.io/etcd/etcdctl/v3': newestEtcdVersion,
-      'go.etcd.io/etcd/etcdutl/v3': newestEtcdVersion,
-    },
-    programs: {
-      etcd: 'go.etcd.io/etcd/server/v3',
-      etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
-      etcdutl: 'go.etcd.io/etcd/etcdutl/v3',
-    },
-  });
+export function buildNewestEtcd(announce?: Announce): Promise<string> {
+  const packages = {
+    etcd: 'go.etcd.io/etcd/server/v3',
+    etcdctl: 'go.etcd.io/etcd/etcdctl/v3',
+    etcdutl: 'go.etcd.io/etcd/etcdutl/v3',
+  };
+  const modules = Object.fromEntries(Object.values(packages).map((path) => [path, newestEtcdVersion]));
+  return goPrograms({ name: 'etcd', modules, programs: packages }, announce);
 }
 
 /** Path of the MinIO server. */
-export async function buildMinio(): Promise<string> {
+export async function buildMinio(announce?: Announce): Promise<string> {
   const modulePath = 'github.com/minio/minio';
   const modules = { [modulePath]: minioVersion };
-  return join(await goPrograms({ name: 'minio', modules, programs: { minio: modulePath } }), 'minio');
+  return join(await goPrograms({ name: 'minio', modules, programs: { minio: modulePath } }, announce), 'minio');
 }

@@ -1,0 +1,41 @@
+/** etcd and MinIO for a cluster on this machine: installed, built earlier, or built now. */
+import { buildMinio, buildNewestEtcd, findProgram, systemClock } from '@kafscale/runtime';
+import { join } from 'node:path';
+import { CommandError } from '../output.ts';
+import { withProgress } from '../progress.ts';
+
+export interface StorePrograms {
+  readonly etcd: string;
+  readonly minio: string;
+}
+
+const quietly = (): void => undefined;
+
+/** Throws CommandError that says what to install. */
+export async function findStorePrograms(): Promise<StorePrograms> {
+  const etcd = findProgram('etcd') ?? join(await built('etcd', () => buildNewestEtcd(quietly)), 'etcd');
+  const minio = findProgram('minio') ?? (await built('MinIO', () => buildMinio(quietly)));
+  return { etcd, minio };
+}
+
+async function built(name: string, build: () => Promise<string>): Promise<string> {
+  const label = `Getting ${name} ready (the first time it is built from its Go module, which takes minutes)`;
+  try {
+    return await withProgress(label, build, systemClock);
+  } catch (error) {
+    const reason =
+      findProgram('go') === undefined
+        ? 'and go, which would build it, is not installed either'
+        : 'and it could not be built';
+    throw new CommandError(
+      `${name} is not installed, ${reason}. Do one of these:
+
+  - install etcd and MinIO so that \`etcd\` and \`minio\` are on your PATH (Debian: apt-get install etcd-server; MinIO: min.io)
+  - install Go 1.24 or newer and run this again
+  - run \`kafscale cluster --stores embedded\`, which needs neither: the brokers then share one process and one folder${
+    reason.includes('built') && error instanceof Error ? `\n\nWhat the build said:\n${error.message}` : ''
+  }`,
+      { cause: error },
+    );
+  }
+}
