@@ -6,6 +6,7 @@ import { MetricsServer } from './metrics-server.ts';
 describe('the metrics server', () => {
   const metrics = createMetrics();
   let isReady = false;
+  let objectStoreState = 'healthy';
   let server: MetricsServer;
 
   beforeAll(async () => {
@@ -15,6 +16,7 @@ describe('the metrics server', () => {
       logger: silentLogger,
       clock: systemClock,
       isReady: () => isReady,
+      objectStoreState: () => objectStoreState,
     });
   });
   afterAll(() => server.close());
@@ -48,6 +50,13 @@ describe('the metrics server', () => {
     expect(await get('/readyz')).toMatchObject({ status: 503, text: 'not ready\n' });
     isReady = true;
     expect(await get('/readyz')).toMatchObject({ status: 200, text: 'ready\n' });
+  });
+
+  it('names an object store that is not well, and stays ready for those who read', async () => {
+    isReady = true;
+    objectStoreState = 'unavailable';
+    expect(await get('/readyz')).toMatchObject({ status: 200, text: 'ready, object store unavailable\n' });
+    objectStoreState = 'healthy';
   });
 
   it('knows no other path and no other method', async () => {

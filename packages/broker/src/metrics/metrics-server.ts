@@ -16,6 +16,8 @@ export interface MetricsServerDeps {
   readonly logger: Logger;
   /** Whether the broker serves clients. */
   readonly isReady: () => boolean;
+  /** Named beside the readiness, and no reason against it: reads go on, and another broker would have the same store. */
+  readonly objectStoreState?: () => string;
 }
 
 interface Answer {
@@ -97,10 +99,17 @@ export class MetricsServer {
       case '/healthz':
         return plain(200, 'ok');
       case '/readyz':
-        return this.#deps.isReady() ? plain(200, 'ready') : plain(503, 'not ready');
+        return this.#readiness();
       default:
         return plain(404, 'try /metrics, /healthz or /readyz');
     }
+  }
+
+  #readiness(): Answer {
+    const { isReady, objectStoreState = () => 'healthy' } = this.#deps;
+    if (!isReady()) return plain(503, 'not ready');
+    const state = objectStoreState();
+    return plain(200, state === 'healthy' ? 'ready' : `ready, object store ${state}`);
   }
 
   /** One scrape serves all who ask while it runs. */

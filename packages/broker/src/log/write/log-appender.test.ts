@@ -1,4 +1,4 @@
-import { ErrorCode } from '@kafscale/protocol';
+import { ErrorCode, KafkaError } from '@kafscale/protocol';
 import { seededRandom, SlabArena, SlabPool } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
@@ -37,7 +37,7 @@ const sequenced = (firstSequence: number, recordCount = 1): BatchToAppend =>
     recordCount,
   });
 
-async function setUp() {
+async function setUp(refusal?: () => KafkaError | undefined) {
   const clock = new FakeClock();
   const store = new MemoryMetadataStore({ clock });
   const objectStore = new MemoryObjectStore({ clock });
@@ -57,6 +57,7 @@ async function setUp() {
     logs,
     lane: session.lane('data'),
     isSessionAlive: () => session.alive,
+    ...(refusal !== undefined && { refusal }),
     hotTail,
     clusterId: 'cluster-1',
     incarnation: session.incarnation,
@@ -98,6 +99,24 @@ describe('LogAppender', () => {
     const held = hotTail.hold(extent.objectKey)!;
     expect(held.bytes.subarray(0, extent.length)).toEqual(stored);
     held.release();
+  });
+
+  it('takes no new batch while there is a reason against it, but knows those it has', async () => {
+    let reason: KafkaError | undefined;
+    const { append, log } = await setUp(() => reason);
+    const producer = { producerId: 7n, producerEpoch: 0 };
+    const first = batch({ ...producer, firstSequence: 0, lastSequence: 0 });
+    expect(await append(first)).toEqual({ committed: true, baseOffset: 0 });
+
+    reason = new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS);
+    const second = batch({ ...producer, firstSequence: 1, lastSequence: 1 });
+    expect(await append(batch())).toEqual({ committed: false, error: reason });
+    expect(await append(second)).toEqual({ committed: false, error: reason });
+    expect(await append(first)).toEqual({ committed: true, baseOffset: 0 });
+    expect(log.highWatermark).toBe(1);
+
+    reason = undefined;
+    expect(await append(second)).toEqual({ committed: true, baseOffset: 1 });
   });
 
   it('puts batches of one turn into one flush', async () => {

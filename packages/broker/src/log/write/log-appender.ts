@@ -16,11 +16,14 @@ export type LogAppenderDependencies = Omit<FlusherDependencies, 'committer'> &
     readonly logs: PartitionLogs;
     /** Whether what this broker knows may still be told: another one may own its partitions once the session's time is over. */
     readonly isSessionAlive: () => boolean;
+    /** Why no new batch can be taken now; undefined while they can, and for ever where it is left out. */
+    readonly refusal?: () => KafkaError | undefined;
   };
 
 export class LogAppender {
   readonly #logs: PartitionLogs;
   readonly #isSessionAlive: () => boolean;
+  readonly #refusal: () => KafkaError | undefined;
   readonly #committer: Committer;
   readonly #flusher: Flusher;
   readonly #writers = new Map<PartitionLog, PartitionWriter>();
@@ -28,6 +31,7 @@ export class LogAppender {
   constructor(dependencies: LogAppenderDependencies) {
     this.#logs = dependencies.logs;
     this.#isSessionAlive = dependencies.isSessionAlive;
+    this.#refusal = dependencies.refusal ?? (() => undefined);
     this.#committer = new Committer({
       ...dependencies,
       rollBack: (failed, error) => this.#flusher.rollBack(failed, error),
@@ -53,14 +57,17 @@ export class LogAppender {
       listener({ committed: false, error: new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER) });
       return;
     }
+    const refusal = this.#refusal();
     if (batch.producerId < 0n) {
-      this.#flusher.append(writer, batch, listener);
+      if (refusal === undefined) this.#flusher.append(writer, batch, listener);
+      else listener({ committed: false, error: refusal });
       return;
     }
     const check = writer.producers.check(batch);
     switch (check.outcome) {
       case 'append':
-        writer.producers.accept(this.#flusher.append(writer, batch, listener));
+        if (refusal === undefined) writer.producers.accept(this.#flusher.append(writer, batch, listener));
+        else listener({ committed: false, error: refusal });
         return;
       case 'committed':
         listener({ committed: true, baseOffset: check.batch.baseOffset });
