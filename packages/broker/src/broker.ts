@@ -122,6 +122,7 @@ class Broker implements RunningBroker {
       address: metricsAddress,
       metrics: this.#metrics,
       isReady: () => this.#life !== undefined,
+      objectStoreState: () => this.#stores.storeHealth?.report().state ?? 'healthy',
       clock,
       logger: logger.child({ component: 'metrics' }),
     });

@@ -40,6 +40,7 @@ import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
 import { ObjectNames } from './storage/object-names.ts';
 import type { ObjectStore } from './storage/object-store.ts';
+import type { StoreHealth } from './storage/store-health.ts';
 import { ProducerIds } from './transactions/producer-ids.ts';
 
 export interface IncarnationDependencies {
@@ -54,6 +55,8 @@ export interface IncarnationDependencies {
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
   readonly failpoint: Failpoint;
+  /** How the object store is doing; while it cannot be written, batches are refused at once. */
+  readonly storeHealth?: StoreHealth;
 }
 
 const incarnationBytes = 16;
@@ -165,6 +168,10 @@ export class Incarnation {
       nameObject: (sequence) =>
         names.flush({ incarnation, sequence, unique: random.bytes(uniqueBytes).toString('base64url') }),
       failpoint: dependencies.failpoint,
+      refusal: () =>
+        dependencies.storeHealth?.canWrite === false
+          ? new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store takes no records at the moment')
+          : undefined,
       observer: {
         onCommitted(flush) {
           metrics.producedBytes.inc(flush.recordBytes);
