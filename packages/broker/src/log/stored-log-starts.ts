@@ -3,6 +3,7 @@ import { ErrorCode, KafkaError, type metadata } from '@kafscale/protocol';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { LogStarts } from './log-start.ts';
 import type { PartitionLog } from './partition-log.ts';
+import { withoutDeadSegments } from './segments/folded-log.ts';
 
 /** Changes the record of an owned partition; changes of one partition run one after another. Throws MetadataError. */
 export type UpdatePartitionRecord = (
@@ -23,7 +24,7 @@ export class StoredLogStarts implements LogStarts {
     try {
       await this.#updateRecord(log.topicId, log.partition, (record) => {
         const logStartOffset = BigInt(offset) > record.logStartOffset ? BigInt(offset) : record.logStartOffset;
-        return { ...record, logStartOffset };
+        return withoutDeadSegments({ ...record, logStartOffset });
       });
     } catch (error) {
       if (error instanceof MetadataError && (error.kind === 'fenced' || error.kind === 'conflict')) {

@@ -1,6 +1,6 @@
 /**
- * Finds offsets by time: extents say how late their records are, batch headers say it more exactly, and only the one batch that
- * must hold the answer is decoded.
+ * Finds offsets by time: chunks and extents say how late their records are, batch headers say it more exactly, and only the one batch
+ * that must hold the answer is decoded.
  */
 import {
   DecodeError,
@@ -12,8 +12,9 @@ import {
   type FoundRecord,
   type RecordBatchView,
 } from '@kafscale/protocol';
-import type { Extent, PartitionLog } from './partition-log.ts';
+import { findByOffset, type Extent, type ExtentChunk, type PartitionLog } from './partition-log.ts';
 import type { LogReader } from './read/log-reader.ts';
+import type { LogSpans } from './segments/log-spans.ts';
 
 export interface TimestampedOffset extends FoundRecord {
   readonly leaderEpoch: number;
@@ -25,9 +26,11 @@ const maxDecompressedBytes = 64 * 2 ** 20;
 
 export class TimeIndex {
   readonly #reader: LogReader;
+  readonly #spans: LogSpans;
 
-  constructor(reader: LogReader) {
+  constructor(reader: LogReader, spans: LogSpans) {
     this.#reader = reader;
+    this.#spans = spans;
   }
 
   /**
@@ -41,7 +44,7 @@ export class TimeIndex {
   ): Promise<TimestampedOffset | undefined> {
     let offset = log.logStartOffset;
     for (;;) {
-      const extent = firstExtentSince(log, offset, timestamp);
+      const extent = await this.#firstExtentSince(log, offset, timestamp, signal);
       if (extent === undefined) return undefined;
       offset = Math.max(offset, extent.baseOffset);
       const { batches, nextOffset } = await this.#readBatches(log, offset, bytesPerRead, signal);
@@ -58,15 +61,48 @@ export class TimeIndex {
 
   /** The first record that has the largest timestamp of the log (KIP-734); undefined when no record has one. Throws as above. */
   async findMaxTimestamp(log: PartitionLog, signal?: AbortSignal): Promise<TimestampedOffset | undefined> {
-    let latest: Extent | undefined;
-    for (const extent of log.extents) {
-      if (extent.maxTimestamp > (latest?.maxTimestamp ?? -1)) latest = extent;
-    }
+    const latest = await this.#latestExtent(log, signal);
     if (latest === undefined) return undefined;
     const offset = Math.max(latest.maxTimestampBaseOffset, log.logStartOffset);
     const { batches } = await this.#readBatches(log, offset, 1, signal);
     const batch = batches[0];
     return batch && lookInto(batch, offset, () => findMaxTimestampRecord(batch, maxDecompressedBytes));
+  }
+
+  /** The first at or behind the one with `offset` whose records are not all older; chunks of older ones are passed over unread. */
+  async #firstExtentSince(
+    log: PartitionLog,
+    offset: number,
+    timestamp: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Extent | undefined> {
+    let from = offset;
+    for (;;) {
+      from = Math.max(from, log.logStartOffset); // It may have moved while a list was loaded.
+      const chunk = log.chunks[findByOffset(log.chunks, from)];
+      if (chunk === undefined) return firstSince(log.extents, log.findExtent(from), timestamp);
+      if (chunk.maxTimestamp >= timestamp) {
+        const span = await this.#spans.load(log, Math.max(from, chunk.baseOffset), signal);
+        if (span === log) continue;
+        const extent = firstSince(span.extents, span.findExtent(from), timestamp);
+        if (extent !== undefined) return extent;
+      }
+      from = chunk.nextOffset;
+    }
+  }
+
+  /** Loads the list of the chunk that is latest, and of others only where the log start has passed what was latest in one. */
+  async #latestExtent(log: PartitionLog, signal: AbortSignal | undefined): Promise<Extent | undefined> {
+    let parts: (Extent | ExtentChunk)[] = [...log.chunks, ...log.extents];
+    for (;;) {
+      const latest = firstLatest(parts);
+      if (latest === undefined || !('described' in latest)) return latest;
+      const from = Math.max(latest.baseOffset, log.logStartOffset);
+      const span = await this.#spans.load(log, from, signal);
+      const living = span.extents.slice(span.findExtent(from));
+      if (span === log) parts = [...log.chunks, ...log.extents];
+      else parts.splice(parts.indexOf(latest), 1, ...living);
+    }
   }
 
   /** A copy of the batches from `offset` on; whoever looks into them may take a while. */
@@ -84,12 +120,18 @@ export class TimeIndex {
   }
 }
 
-function firstExtentSince(log: PartitionLog, offset: number, timestamp: number): Extent | undefined {
-  for (let index = log.findExtent(offset); index < log.extents.length; index += 1) {
-    const extent = log.extents[index]!;
+function firstSince(extents: readonly Extent[], from: number, timestamp: number): Extent | undefined {
+  for (let index = from; index < extents.length; index += 1) {
+    const extent = extents[index]!;
     if (extent.maxTimestamp >= timestamp) return extent;
   }
   return undefined;
+}
+
+function firstLatest<T extends { readonly maxTimestamp: number }>(parts: readonly T[]): T | undefined {
+  let latest: T | undefined;
+  for (const part of parts) if (part.maxTimestamp > (latest?.maxTimestamp ?? -1)) latest = part;
+  return latest;
 }
 
 /**

@@ -1,16 +1,15 @@
 /** The bytes of an extent as far as they are in memory, held: from the hot tail, from blocks a read has loaded, from the cache. */
 import type { Extent } from '../partition-log.ts';
-import { blockKey, type Block, type BlockCache } from './block-cache.ts';
+import type { Block, BlockCache } from './block-cache.ts';
 import type { HotTail } from './hot-tail.ts';
+import type { LoadedBlocks } from './loaded-blocks.ts';
 import { ObjectBytes } from './object-bytes.ts';
-
-/** Blocks that a read waited for and holds, so that it finds them even if the cache has no room for them. */
-export type LoadedBlocks = ReadonlyMap<string, Block>;
 
 export interface ExtentSources {
   readonly hotTail: HotTail;
   readonly cache: BlockCache;
-  readonly loaded: LoadedBlocks;
+  /** What the read has waited for; absent while it has not. */
+  readonly loaded: LoadedBlocks | undefined;
 }
 
 export interface HeldExtent {
@@ -39,7 +38,7 @@ export function holdExtent(
   const end = Math.min(start + length, position + bytes);
   const blocks: Block[] = [];
   for (let index = Math.floor(position / blockBytes); index * blockBytes < end; index += 1) {
-    const block = loaded.get(blockKey({ objectKey, index }));
+    const block = loaded?.get({ objectKey, index });
     block?.retain();
     const held = block ?? cache.hold({ objectKey, index });
     if (held === undefined) break;

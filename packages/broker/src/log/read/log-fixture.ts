@@ -13,6 +13,10 @@ import {
 import { BlockCache } from './block-cache.ts';
 import { HotTail } from './hot-tail.ts';
 import { LogReader } from './log-reader.ts';
+import { LogSpans } from '../segments/log-spans.ts';
+import type { RecordRefresh } from '../segments/record-refresh.ts';
+import { SegmentIndexes } from '../segments/segment-indexes.ts';
+import { SegmentLists } from '../segments/segment-lists.ts';
 import { Readahead } from './readahead.ts';
 
 const headerBytes = 61;
@@ -51,6 +55,9 @@ export interface ReadingSettings {
   readonly cacheBytes?: number;
   readonly blockBytes?: number;
   readonly readaheadBytes?: number;
+  readonly readaheadSegments?: number;
+  readonly listBytes?: number;
+  readonly refresh?: RecordRefresh;
   readonly logger?: Logger;
   /** Stands between the cache and the memory store. */
   readonly wrap?: (store: ObjectStore) => ObjectStore;
@@ -62,6 +69,7 @@ export class ReadingFixture {
   readonly hotTail: HotTail;
   readonly pool: SlabPool;
   readonly cache: BlockCache;
+  readonly spans: LogSpans;
   readonly reader: LogReader;
   /** Slabs of the hot tail that somebody holds. */
   hotSlabs = 0;
@@ -72,14 +80,22 @@ export class ReadingFixture {
     cacheBytes = 1 << 20,
     blockBytes = 1 << 10,
     readaheadBytes = 0,
+    readaheadSegments = 1_000,
+    listBytes = 1 << 20,
+    refresh = { refresh: () => Promise.resolve() },
     logger = silentLogger,
     wrap = (store) => store,
   }: ReadingSettings = {}) {
     this.hotTail = new HotTail(hotTailBytes);
     this.pool = new SlabPool({ slabBytes: blockBytes, maxIdleSlabs: 4 });
-    this.cache = new BlockCache(wrap(this.store), this.pool, { maxBytes: cacheBytes, blockBytes });
-    const readahead = new Readahead(this.cache, this.hotTail, { readaheadBytes });
-    this.reader = new LogReader({ hotTail: this.hotTail, cache: this.cache, readahead, logger });
+    const store = wrap(this.store);
+    this.cache = new BlockCache(store, this.pool, { maxBytes: cacheBytes, blockBytes });
+    const readahead = new Readahead(this.cache, this.hotTail, { readaheadBytes, readaheadSegments });
+    const lists = new SegmentLists(store, { maxBytes: listBytes });
+    this.spans = new LogSpans({ lists, refresh, logger });
+    const segmentIndexes = new SegmentIndexes(store, logger, { maxBytes: listBytes });
+    const { hotTail, cache, spans } = this;
+    this.reader = new LogReader({ hotTail, cache, readahead, spans, segmentIndexes, refresh, logger });
   }
 
   /** Commits one flush object with these batches of each log, `gapBytes` of others' bytes before each run. */

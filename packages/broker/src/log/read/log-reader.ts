@@ -4,19 +4,28 @@
  */
 import type { Logger } from '@kafscale/runtime';
 import { StorageError } from '../../storage/storage-error.ts';
-import type { Extent, PartitionLog } from '../partition-log.ts';
+import { Alarms } from '../alarms.ts';
+import type { Extent, LogSpan, PartitionLog } from '../partition-log.ts';
+import type { LogSpans } from '../segments/log-spans.ts';
+import type { RecordRefresh } from '../segments/record-refresh.ts';
+import type { SegmentIndexes } from '../segments/segment-indexes.ts';
 import { walkBatches, type Walked } from './batch-walk.ts';
-import { blockKey, type Block, type BlockCache } from './block-cache.ts';
-import { holdExtent, type LoadedBlocks } from './held-extent.ts';
+import type { BlockCache } from './block-cache.ts';
+import { holdExtent } from './held-extent.ts';
 import type { HotTail } from './hot-tail.ts';
+import { LoadedBlocks, type MissingBytes } from './loaded-blocks.ts';
 import { LogSlices } from './log-slices.ts';
 import { ReadPositions, type BatchBoundary } from './read-positions.ts';
-import { blocksAhead, type LogPosition, type NeededBlock, type Readahead } from './readahead.ts';
+import type { Readahead } from './readahead.ts';
 
 export interface LogReaderDependencies {
   readonly hotTail: HotTail;
   readonly cache: BlockCache;
   readonly readahead: Readahead;
+  readonly spans: LogSpans;
+  readonly segmentIndexes: SegmentIndexes;
+  /** Asked when an object is gone. */
+  readonly refresh: RecordRefresh;
   readonly logger: Logger;
 }
 
@@ -26,12 +35,6 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What a read needs from the store before it can give anything. */
-interface Missing extends LogPosition {
-  /** Bytes of this log to load from there on. */
-  readonly bytes: number;
-}
-
 interface Request {
   readonly log: PartitionLog;
   readonly offset: number;
@@ -39,25 +42,34 @@ interface Request {
   readonly minOneBatch: boolean;
 }
 
-/** Blocks that one read waits for together; a larger request is answered with less than it asked for. */
-const maxBlocksPerRead = 8;
-const maxAlarmedObjects = 1_000;
-const noBlocks: LoadedBlocks = new Map();
+/** What a read has brought from the store so far, and keeps whatever the caches do. */
+interface Fetched {
+  readonly blocks: LoadedBlocks;
+  /** Extents around the offset, for one below what the log has in memory. */
+  span?: LogSpan | undefined;
+  /** Where in a segment to begin, once its index was asked; null when it has none. */
+  seek?: (BatchBoundary & { readonly objectKey: string }) | null;
+}
+
+/** A read gives something, or lacks bytes, or the list of segments around its offset; or what there is is not what was stored. */
+type Found = LogSlices | MissingBytes | 'segments' | StorageError;
 
 export class LogReader {
   readonly #dependencies: LogReaderDependencies;
   readonly #positions = new WeakMap<PartitionLog, ReadPositions>();
-  readonly #alarmedObjects = new Set<string>();
+  readonly #alarms: Alarms;
 
   constructor(dependencies: LogReaderDependencies) {
     this.#dependencies = dependencies;
+    this.#alarms = new Alarms(dependencies.logger);
   }
 
   /**
    * Whole batches from the one that holds `offset` on, up to the high watermark and `maxBytes`; possibly fewer, but none only when
    * `offset` is the high watermark or the first batch does not fit. Answers at once, without a promise, when the first of them are
    * in memory. The caller owns the result and releases it. `offset` lies between log start and high watermark.
-   * Throws StorageError `corrupt` when committed bytes cannot be had (raised as an alarm, too), `unavailable`, or `aborted`.
+   * Throws StorageError `corrupt` when committed bytes cannot be had (raised as an alarm, too), or what the store says otherwise;
+   * KafkaError NOT_LEADER_OR_FOLLOWER when they are gone because another broker has the partition.
    */
   read(
     log: PartitionLog,
@@ -67,31 +79,58 @@ export class LogReader {
   ): LogSlices | Promise<LogSlices> {
     const request = { log, offset, maxBytes: Math.max(0, maxBytes), minOneBatch };
     const isSequential = this.#positionsOf(log).isContinued(offset);
-    const found = this.#readResident(request, noBlocks);
+    const found = this.#readResident(request);
     if (!(found instanceof LogSlices)) return this.#readFromStore(request, found, isSequential, signal);
     if (isSequential && found.isFromCache) this.#readAhead(log, found.nextOffset);
     return found;
   }
 
   /** As much as is in memory, or what is missing when that is not even one batch. */
-  #readResident(request: Request, loaded: LoadedBlocks, reachBytes = 1): LogSlices | Missing | StorageError {
-    const { log, offset, maxBytes } = request;
-    const slices = new LogSlices(offset);
-    const first = log.extents[log.findExtent(offset)];
-    if (first === undefined || first.baseOffset > offset) return slices; // The log start may have moved during a wait.
+  #readResident(request: Request, fetched?: Fetched, reachBytes = 1): Found {
+    const { log } = request;
+    const slices = new LogSlices(request.offset);
+    for (;;) {
+      const from = slices.nextOffset;
+      const span = this.#spanAt(log, from, fetched);
+      const failure = span === undefined ? 'segments' : this.#readSpan(request, span, slices, fetched, reachBytes);
+      if (failure !== undefined) {
+        if (slices.bytes === 0) return failure;
+        slices.isLimited = true; // What lies before is good; the next read starts here and meets the same.
+      }
+      if (slices.isLimited || span === log || slices.nextOffset === from) return slices;
+    }
+  }
+
+  #spanAt(log: PartitionLog, offset: number, fetched: Fetched | undefined): LogSpan | undefined {
+    if (offset >= log.residentOffset || offset < log.logStartOffset) return log;
+    const span = fetched?.span;
+    const isAround = span !== undefined && (span.extents[span.findExtent(offset)]?.baseOffset ?? Infinity) <= offset;
+    return isAround ? span : this.#dependencies.spans.get(log, offset);
+  }
+
+  /** Adds what the span has behind the slices. */
+  #readSpan(
+    request: Request,
+    span: LogSpan,
+    slices: LogSlices,
+    fetched: Fetched | undefined,
+    reachBytes: number,
+  ): MissingBytes | StorageError | undefined {
+    const { log, maxBytes } = request;
+    const { extents } = span;
+    const firstIndex = span.findExtent(slices.nextOffset);
+    const first = extents[firstIndex];
+    if (first === undefined || first.baseOffset > slices.nextOffset) return undefined; // The log start may have moved during a wait.
     let lastWhole: Extent | undefined;
-    for (let index = log.findExtent(offset); index < log.extents.length && !slices.isLimited; index += 1) {
-      const extent = log.extents[index]!;
+    let failure: MissingBytes | StorageError | undefined;
+    for (let index = firstIndex; index < extents.length && !slices.isLimited && failure === undefined; index += 1) {
+      const extent = extents[index]!;
       const isWhole = this.#takeWhole(extent, slices, maxBytes);
       lastWhole = isWhole ? extent : undefined;
-      if (isWhole) continue;
-      const failure = this.#take(request, slices, index, loaded, reachBytes);
-      if (failure === undefined) continue;
-      if (slices.bytes === 0) return failure;
-      slices.isLimited = true; // What lies before is good; the next read starts here and meets the same.
+      if (!isWhole) failure = this.#take(request, slices, extents, index, fetched, reachBytes);
     }
     if (lastWhole !== undefined) this.#positionsOf(log).stoppedAt(endOf(lastWhole), lastWhole);
-    return slices;
+    return failure;
   }
 
   /** The common case of a consumer at the tail: the extent from its start on, in the hot tail and within the limit. */
@@ -111,19 +150,23 @@ export class LogReader {
   #take(
     request: Request,
     slices: LogSlices,
+    extents: readonly Extent[],
     extentIndex: number,
-    loaded: LoadedBlocks,
+    fetched: Fetched | undefined,
     reachBytes: number,
-  ): Missing | StorageError | undefined {
-    const extent = request.log.extents[extentIndex]!;
+  ): MissingBytes | StorageError | undefined {
+    const extent = extents[extentIndex]!;
     const positions = this.#positionsOf(request.log);
     const offset = slices.nextOffset;
-    const from = positions.boundaryBefore(extent, offset);
+    const from = closest(positions.boundaryBefore(extent, offset), extent, offset, fetched);
     const maxBytes = request.maxBytes - slices.bytes;
     const minOneBatch = request.minOneBatch && slices.bytes === 0;
-    const held = holdExtent(extent, from.position, Math.max(maxBytes, reachBytes), { ...this.#dependencies, loaded });
-    if (held === undefined)
-      return { extentIndex, position: from.position, bytes: estimateBytes(extent, from, offset, maxBytes) };
+    const { hotTail, cache } = this.#dependencies;
+    const wantedBytes = Math.max(maxBytes, reachBytes);
+    const held = holdExtent(extent, from.position, wantedBytes, { hotTail, cache, loaded: fetched?.blocks });
+    if (held === undefined) {
+      return { extents, extentIndex, position: from.position, bytes: estimateBytes(extent, from, offset, maxBytes) };
+    }
 
     let walked: Walked;
     try {
@@ -144,99 +187,115 @@ export class LogReader {
     slices.isLimited = walked.isLimited;
     if (missingUntil === undefined) return undefined;
     const bytes = Math.max(estimateBytes(extent, end, offset, maxBytes), missingUntil - end.position);
-    return { extentIndex, position: end.position, bytes };
+    return { extents, extentIndex, position: end.position, bytes };
   }
 
-  /** Loads what is missing until there is something to give. Bytes that turn out wrong or gone are fetched once more. */
+  /**
+   * Brings what is missing until there is something to give. Bytes that turn out wrong are fetched once more; where an object is gone,
+   * the record is asked once where the offset lies now.
+   */
   async #readFromStore(
     request: Request,
-    first: Missing | StorageError,
+    first: Found,
     isSequential: boolean,
     signal: AbortSignal | undefined,
   ): Promise<LogSlices> {
     const { log, offset } = request;
-    const loaded = new Map<string, Block>();
-    let needed = first;
-    let wasDiscarded = false;
+    const { cache, hotTail, refresh } = this.#dependencies;
+    const fetched: Fetched = { blocks: new LoadedBlocks(cache, hotTail) };
+    let found = first;
+    let wasTriedAgain = false;
     try {
       for (;;) {
-        const failure = needed instanceof StorageError ? needed : await this.#load(log, needed, loaded, signal);
-        if (failure !== undefined) {
-          const isStale = failure.kind === 'corrupt' || failure.kind === 'not-found';
-          if (!isStale) throw failure;
-          if (wasDiscarded) throw this.#alarm(log, offset, failure);
-          wasDiscarded = true;
-          releaseAll(loaded);
-          this.#discardAt(log, offset);
-        }
-        const reachBytes = needed instanceof StorageError ? 1 : needed.bytes;
-        const found = this.#readResident(request, loaded, reachBytes);
         if (found instanceof LogSlices) {
           if (isSequential) this.#readAhead(log, found.nextOffset);
           return found;
         }
-        needed = found;
+        const failure = await this.#fetch(request, found, fetched, signal);
+        if (failure !== undefined) {
+          const extent = this.#extentAt(log, offset, fetched);
+          if (failure.kind === 'archived') this.#warnOfArchive(log, offset, extent, failure);
+          if (failure.kind !== 'corrupt' && failure.kind !== 'not-found') throw failure;
+          if (wasTriedAgain) throw this.#alarm(log, offset, extent, failure);
+          wasTriedAgain = true;
+          this.#discard(extent, fetched);
+          if (failure.kind === 'not-found') await refresh.refresh(log);
+        }
+        const reachBytes: number = found === 'segments' || found instanceof StorageError ? 1 : found.bytes;
+        found = this.#readResident(request, fetched, reachBytes);
       }
     } finally {
-      releaseAll(loaded);
+      fetched.blocks.release();
     }
   }
 
-  /** Adds the missing blocks to `loaded`, held; or returns why one could not be had. */
-  async #load(
-    log: PartitionLog,
-    missing: Missing,
-    loaded: Map<string, Block>,
+  /** Adds what is missing to `fetched`; or answers why it could not be had. */
+  async #fetch(
+    { log, offset, maxBytes }: Request,
+    missing: Exclude<Found, LogSlices>,
+    fetched: Fetched,
     signal: AbortSignal | undefined,
   ): Promise<StorageError | undefined> {
-    const { hotTail, cache } = this.#dependencies;
-    const { blockBytes } = cache;
-    const maxBlocks = Math.max(maxBlocksPerRead, Math.ceil(missing.bytes / blockBytes) + 1);
-    const needed = blocksAhead(log, missing, missing.bytes, { hotTail, blockBytes, maxBlocks });
-    let failure: StorageError | undefined;
-    await Promise.all(
-      needed.map(async (block) => {
-        const name = blockKey(block);
-        if (loaded.has(name)) return;
-        try {
-          const arrived = await cache.load(block, signal);
-          if (loaded.has(name)) arrived.release();
-          else loaded.set(name, arrived);
-          if (arrived.end < block.end) throw endsTooEarly(block);
-        } catch (error) {
-          failure ??= error instanceof StorageError ? error : unexpected(block, error);
-        }
-      }),
-    );
-    return failure;
+    const { spans, cache, segmentIndexes } = this.#dependencies;
+    if (missing instanceof StorageError) return missing;
+    if (missing === 'segments') {
+      fetched.span = await spans.load(log, offset, signal);
+      return undefined;
+    }
+    const skippedBytes = missing.bytes - Math.max(1, maxBytes);
+    if (fetched.seek === undefined && skippedBytes > cache.blockBytes) {
+      const extent = missing.extents[missing.extentIndex]!;
+      const boundary = await segmentIndexes.placeBefore(extent, offset, signal);
+      fetched.seek = boundary === undefined ? null : { ...boundary, objectKey: extent.objectKey };
+      if (boundary !== undefined && boundary.position > missing.position) return undefined;
+    }
+    return fetched.blocks.load(missing, signal);
   }
 
   #readAhead(log: PartitionLog, offset: number): void {
-    const extentIndex = log.findExtent(offset);
-    const extent = log.extents[extentIndex];
+    const { spans, readahead } = this.#dependencies;
+    const span = spans.get(log, offset);
+    if (span === undefined) {
+      spans.loadAhead(log, offset);
+      return;
+    }
+    const { extents } = span;
+    const extentIndex = span.findExtent(offset);
+    const extent = extents[extentIndex];
     if (extent === undefined) return;
     const { position } = this.#positionsOf(log).boundaryBefore(extent, offset);
-    this.#dependencies.readahead.after(log, { extentIndex, position });
+    readahead.after({ extents, extentIndex, position });
+    if (span !== log && extentIndex + 1 === extents.length) spans.loadAhead(log, extent.nextOffset);
   }
 
-  /** What the cache has of the object that holds `offset` is not what was stored. */
-  #discardAt(log: PartitionLog, offset: number): void {
-    const extent = log.extents[log.findExtent(offset)];
-    if (extent !== undefined) this.#dependencies.cache.discard(extent.objectKey);
+  #extentAt(log: PartitionLog, offset: number, fetched: Fetched): Extent | undefined {
+    const span = this.#spanAt(log, offset, fetched);
+    return span?.extents[span.findExtent(offset)];
   }
 
-  #alarm(log: PartitionLog, offset: number, cause: StorageError): StorageError {
+  /** What the caches have of the extent is not what was stored, or the object is gone. */
+  #discard(extent: Extent | undefined, fetched: Fetched): void {
+    fetched.blocks.release();
+    fetched.span = undefined;
+    if (extent === undefined) return;
+    const { cache, segmentIndexes } = this.#dependencies;
+    cache.discard(extent.objectKey);
+    if (fetched.seek === undefined) return;
+    segmentIndexes.discard(extent);
+    fetched.seek = null; // The index itself may have led astray: the second try walks.
+  }
+
+  #alarm(log: PartitionLog, offset: number, extent: Extent | undefined, cause: StorageError): StorageError {
     const { topicName: topic, partition } = log;
-    const objectKey = log.extents[log.findExtent(offset)]?.objectKey ?? '';
-    if (!this.#alarmedObjects.has(objectKey)) {
-      if (this.#alarmedObjects.size === maxAlarmedObjects) this.#alarmedObjects.clear();
-      this.#alarmedObjects.add(objectKey);
-      this.#dependencies.logger.error(
-        { topic, partition, offset, objectKey, err: cause },
-        'committed records cannot be read',
-      );
-    }
+    const fields = { topic, partition, offset, err: cause };
+    this.#alarms.raise(extent?.objectKey ?? '', fields, 'committed records cannot be read');
     return new StorageError('corrupt', `offset ${offset} of ${topic}-${partition} cannot be read`, { cause });
+  }
+
+  #warnOfArchive(log: PartitionLog, offset: number, extent: Extent | undefined, cause: StorageError): void {
+    const fields = { topic: log.topicName, partition: log.partition, offset, err: cause };
+    const message = 'records lie in an archive class of the object store; restore the object to read them';
+    this.#alarms.raise(extent?.objectKey ?? '', fields, message);
   }
 
   #positionsOf(log: PartitionLog): ReadPositions {
@@ -253,6 +312,13 @@ const endOf = ({ nextOffset, position, length }: Extent): BatchBoundary => ({
   position: position + length,
 });
 
+/** The boundary to walk from: a known one, or what the segment's index said. */
+function closest(known: BatchBoundary, extent: Extent, offset: number, fetched: Fetched | undefined): BatchBoundary {
+  const seek = fetched?.seek;
+  if (!seek || seek.objectKey !== extent.objectKey) return known;
+  return seek.offset <= offset && seek.offset > known.offset ? seek : known;
+}
+
 /**
  * Bytes of the extent from `from` on within which the batch of `offset` is likely to begin, and `maxBytes` more: batches of like
  * density are assumed, and what is missing in the end is loaded then.
@@ -261,17 +327,4 @@ function estimateBytes(extent: Extent, from: BatchBoundary, offset: number, maxB
   const restBytes = extent.position + extent.length - from.position;
   const skipped = Math.max(0, offset - from.offset) / (extent.nextOffset - from.offset);
   return Math.ceil(restBytes * Math.min(1, skipped)) + Math.max(1, maxBytes);
-}
-
-function endsTooEarly({ objectKey, end }: NeededBlock): StorageError {
-  return new StorageError('corrupt', `object ${objectKey} ends before ${end}`);
-}
-
-function unexpected({ objectKey }: NeededBlock, cause: unknown): StorageError {
-  return new StorageError('unavailable', `object ${objectKey} could not be read`, { cause });
-}
-
-function releaseAll(loaded: Map<string, Block>): void {
-  for (const block of loaded.values()) block.release();
-  loaded.clear();
 }

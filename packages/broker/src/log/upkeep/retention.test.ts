@@ -1,9 +1,11 @@
-import { parseTopicConfig } from '@kafscale/protocol';
+import { parseTopicConfig, type TopicConfig } from '@kafscale/protocol';
 import { silentLogger } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
 import { nothingFolded, PartitionLog, type Extent } from '../partition-log.ts';
 import { PartitionLogs } from '../partition-logs.ts';
-import { retainedFrom, startRetention } from './retention.ts';
+import { ReadingFixture } from '../read/log-fixture.ts';
+import { RetentionLines } from './retained-from.ts';
+import { startRetention } from './retention.ts';
 
 const nowMs = 1_700_000_000_000;
 const hour = 3_600_000;
@@ -25,42 +27,45 @@ function logOf(extents: readonly { readonly ageMs: number | undefined; readonly 
   );
 }
 
+const spans = new ReadingFixture().spans;
+const retainedFrom = (log: PartitionLog, settings: TopicConfig) =>
+  new RetentionLines(spans).retainedFrom(log, settings, nowMs);
 const config = (settings: Readonly<Record<string, string>>) => parseTopicConfig(new Map(Object.entries(settings)));
 const extent = (ageMs: number | undefined, length = 100) => ({ ageMs, length });
 
 describe('retention', () => {
-  it('drops what is older than retention.ms, up to the first extent that is not', () => {
+  it('drops what is older than retention.ms, up to the first extent that is not', async () => {
     const log = logOf([extent(3 * hour), extent(2 * hour), extent(hour / 2), extent(5 * hour)]);
-    expect(retainedFrom(log, config({ 'retention.ms': String(hour) }), nowMs)).toBe(20);
+    expect(await retainedFrom(log, config({ 'retention.ms': String(hour) }))).toBe(20);
   });
 
-  it('keeps at least retention.bytes', () => {
+  it('keeps at least retention.bytes', async () => {
     const log = logOf([extent(0), extent(0), extent(0), extent(0)]);
-    expect(retainedFrom(log, config({ 'retention.bytes': '250' }), nowMs)).toBe(10);
-    expect(retainedFrom(log, config({ 'retention.bytes': '200' }), nowMs)).toBe(20);
+    expect(await retainedFrom(log, config({ 'retention.bytes': '250' }))).toBe(10);
+    expect(await retainedFrom(log, config({ 'retention.bytes': '200' }))).toBe(20);
   });
 
-  it('keeps everything when neither limit is set', () => {
+  it('keeps everything when neither limit is set', async () => {
     const log = logOf([extent(1_000_000 * hour)]);
-    expect(retainedFrom(log, config({ 'retention.ms': '-1' }), nowMs)).toBe(0);
+    expect(await retainedFrom(log, config({ 'retention.ms': '-1' }))).toBe(0);
   });
 
-  it('never deletes from a topic that is only compacted', () => {
+  it('never deletes from a topic that is only compacted', async () => {
     const log = logOf([extent(1_000_000 * hour), extent(0)]);
     const compacted = config({ 'cleanup.policy': 'compact', 'retention.ms': '1', 'retention.bytes': '1' });
-    expect(retainedFrom(log, compacted, nowMs)).toBe(0);
+    expect(await retainedFrom(log, compacted)).toBe(0);
   });
 
-  it('deletes from a topic that is compacted and deleted', () => {
+  it('deletes from a topic that is compacted and deleted', async () => {
     const log = logOf([extent(2 * hour), extent(0)]);
     const both = config({ 'cleanup.policy': 'compact,delete', 'retention.ms': String(hour) });
-    expect(retainedFrom(log, both, nowMs)).toBe(10);
+    expect(await retainedFrom(log, both)).toBe(10);
   });
 
-  it('drops records without timestamps together with later ones that expired, and not before', () => {
+  it('drops records without timestamps together with later ones that expired, and not before', async () => {
     const settings = config({ 'retention.ms': String(hour) });
-    expect(retainedFrom(logOf([extent(undefined), extent(2 * hour), extent(0)]), settings, nowMs)).toBe(20);
-    expect(retainedFrom(logOf([extent(undefined), extent(0)]), settings, nowMs)).toBe(0);
+    expect(await retainedFrom(logOf([extent(undefined), extent(2 * hour), extent(0)]), settings)).toBe(20);
+    expect(await retainedFrom(logOf([extent(undefined), extent(0)]), settings)).toBe(0);
   });
 
   it('moves log starts by and by, and goes on after one that failed', async () => {
@@ -72,6 +77,7 @@ describe('retention', () => {
     let fails = true;
     const stop = startRetention({
       logs,
+      spans,
       logStarts: {
         advanceLogStart: (log, offset) => {
           if (fails) return Promise.reject(new Error('no answer'));
