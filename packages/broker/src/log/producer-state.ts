@@ -56,6 +56,13 @@ export class ProducerState<Pending extends SequencedBatch> {
     return this.#producers.size;
   }
 
+  /** What has to be known to tell duplicates of everything committed so far, in the order of the log. */
+  committedBatches(): CommittedBatch[] {
+    const batches: CommittedBatch[] = [];
+    for (const { committed } of this.#producers.values()) batches.push(...committed);
+    return batches.sort((left, right) => left.baseOffset - right.baseOffset);
+  }
+
   /** Where `batch` stands against everything accepted so far. */
   check(batch: SequencedBatch): SequenceCheck<Pending> {
     const producer = this.#producers.get(batch.producerId);

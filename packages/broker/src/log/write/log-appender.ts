@@ -92,8 +92,13 @@ export class LogAppender {
 
   /** Resolves when every batch accepted so far has its outcome. */
   async settled(): Promise<void> {
-    this.#flusher.flush();
+    await this.#flusher.flush();
     await this.#committer.idle();
+  }
+
+  /** The batches by which duplicates are told, as of the high watermark; undefined for a log that takes no batches any more. */
+  committedBatchesOf(log: PartitionLog): readonly CommittedBatch[] | undefined {
+    return this.#writers.get(log)?.producers.committedBatches();
   }
 
   /** Forgets producers that committed nothing since `timestamp` (producer.id.expiration.ms). */

@@ -1,0 +1,129 @@
+/**
+ * Which partitions are to be folded now. How old an extent is is known from when the log was seen to end before it. A partition is worth
+ * a write of its record when it has bytes enough, or has waited long; so the rate of these writes follows bytes and time, not the
+ * number of partitions.
+ */
+import type { Extent, PartitionLog } from '../partition-log.ts';
+import type { FoldCandidate } from './fold-plan.ts';
+import { firstRewritten, type TierSettings } from './run-tiers.ts';
+
+export interface CandidateSettings extends TierSettings {
+  /** An extent is folded when it is as old as this. */
+  readonly foldAfterMs: number;
+  /** Fewer bytes of a partition wait for more. */
+  readonly minBytes: number;
+  /** But not for longer than this. */
+  readonly maxWaitMs: number;
+  /** More extents than this in all logs together, and everything is folded that is old enough. */
+  readonly maxUnfoldedExtents: number;
+}
+
+interface Mark {
+  readonly highWatermark: number;
+  readonly atMs: number;
+}
+
+interface Age {
+  /** Oldest first. */
+  marks: Mark[];
+  /** Since when the log has something that is not folded. */
+  waitingSinceMs: number;
+}
+
+/** What of a log is folded below the log start: nobody needs the bytes, but what manifests say of producers is still theirs. */
+export interface DueLog extends FoldCandidate {
+  /** The folded offset when no extent is taken: below it everything is folded or below the log start. */
+  readonly passedOffset: number;
+}
+
+export interface Unfolded {
+  readonly extents: number;
+  readonly bytes: number;
+}
+
+export class FoldCandidates {
+  readonly #settings: CandidateSettings;
+  readonly #ages = new WeakMap<PartitionLog, Age>();
+  #unfolded: Unfolded = { extents: 0, bytes: 0 };
+
+  constructor(settings: CandidateSettings) {
+    this.#settings = settings;
+  }
+
+  /** What all logs together had not folded at the last look. */
+  get unfolded(): Unfolded {
+    return this.#unfolded;
+  }
+
+  /** Looks at every log; those that are due, with what of them is old enough. */
+  look(logs: Iterable<PartitionLog>, nowMs: number): DueLog[] {
+    const seen: { readonly log: PartitionLog; readonly extents: readonly Extent[] }[] = [];
+    let extents = 0;
+    let bytes = 0;
+    for (const log of logs) {
+      this.#observe(log, nowMs);
+      const unfolded = unfoldedExtents(log);
+      if (unfolded.length === 0 && log.highWatermark <= log.foldedOffset) continue;
+      extents += unfolded.length;
+      for (const { length } of unfolded) bytes += length;
+      seen.push({ log, extents: unfolded });
+    }
+    this.#unfolded = { extents, bytes };
+    const isPressed = extents > this.#settings.maxUnfoldedExtents;
+    return seen
+      .map(({ log, extents: unfolded }) => this.#due(log, unfolded, { nowMs, isPressed }))
+      .filter((due) => due !== undefined);
+  }
+
+  /** Everything of it that was due has been folded. */
+  folded(log: PartitionLog, nowMs: number): void {
+    const age = this.#ages.get(log);
+    if (age !== undefined) age.waitingSinceMs = nowMs;
+  }
+
+  #observe(log: PartitionLog, nowMs: number): void {
+    const age = this.#ages.get(log) ?? { marks: [], waitingSinceMs: nowMs };
+    this.#ages.set(log, age);
+    if (log.highWatermark === log.foldedOffset) age.waitingSinceMs = nowMs;
+    if (age.marks.at(-1)?.highWatermark !== log.highWatermark) {
+      age.marks.push({ highWatermark: log.highWatermark, atMs: nowMs });
+    }
+    const old = age.marks.findLastIndex(({ atMs }) => nowMs - atMs >= this.#settings.foldAfterMs);
+    if (old > 0) age.marks = age.marks.slice(old);
+  }
+
+  #due(
+    log: PartitionLog,
+    unfolded: readonly Extent[],
+    { nowMs, isPressed }: { readonly nowMs: number; readonly isPressed: boolean },
+  ): DueLog | undefined {
+    const { foldAfterMs, minBytes, maxWaitMs } = this.#settings;
+    const { marks, waitingSinceMs } = this.#ages.get(log)!;
+    const oldest = marks[0]!;
+    const cut = nowMs - oldest.atMs >= foldAfterMs ? oldest.highWatermark : 0;
+    const extents: Extent[] = [];
+    let bytes = 0;
+    for (const extent of unfolded) {
+      if (extent.nextOffset > cut) break;
+      extents.push(extent);
+      bytes += extent.length;
+    }
+    const passedOffset = unfolded[0]?.baseOffset ?? log.highWatermark;
+    const waitedMs = nowMs - waitingSinceMs;
+    const hasPassed = passedOffset > log.foldedOffset && waitedMs >= foldAfterMs;
+    const isWorthIt = extents.length > 0 && (bytes >= minBytes || waitedMs >= maxWaitMs || isPressed);
+    if (!hasPassed && !isWorthIt) return undefined;
+    if (!isWorthIt) return { log, extents: [], rewrittenBytes: 0, passedOffset };
+    const runs = foldedExtents(log);
+    const from = firstRewritten(runs, bytes, this.#settings);
+    const rewrittenBytes = runs.slice(from).reduce((sum, { length }) => sum + length, 0);
+    return { log, extents, rewrittenBytes, passedOffset };
+  }
+}
+
+/** Of the offsets below the folded one: what the partition record names itself, beside its chunks. */
+export const foldedExtents = (log: PartitionLog): readonly Extent[] =>
+  log.extents.slice(0, log.findExtent(log.foldedOffset));
+
+export const unfoldedExtents = (log: PartitionLog): readonly Extent[] =>
+  log.extents.slice(log.findExtent(log.foldedOffset));

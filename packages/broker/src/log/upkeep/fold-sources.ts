@@ -1,0 +1,131 @@
+/**
+ * The batches that a fold moves: each object is read once for all partitions, from memory where it is still there, and every batch is
+ * checked before it goes anywhere: its checksum, its offsets, its epoch. What fails is not moved.
+ */
+import { batchEnd, DecodeError, RecordBatchView } from '@kafscale/protocol';
+import { mapConcurrently, withDeadline, type Clock } from '@kafscale/runtime';
+import type { ObjectStore } from '../../storage/object-store.ts';
+import { StorageError } from '../../storage/storage-error.ts';
+import type { Extent } from '../partition-log.ts';
+import type { HotTail } from '../read/hot-tail.ts';
+import type { FoldPace } from './fold-pace.ts';
+import { isLost } from './stored-manifests.ts';
+
+export interface FoldSourcesDependencies {
+  readonly objectStore: ObjectStore;
+  readonly hotTail: Pick<HotTail, 'hold'>;
+  readonly clock: Clock;
+  readonly pace: FoldPace;
+  readonly callDeadlineMs: number;
+}
+
+/** The bytes of an extent, checked; or why they cannot be had, ever. */
+export type LoadedExtent = Buffer | StorageError;
+
+interface Reading {
+  readonly objectKey: string;
+  readonly start: number;
+  end: number;
+  readonly extents: Extent[];
+}
+
+const readsAtOnce = 4;
+const maxGapBytes = 128 * 2 ** 10;
+const maxReadBytes = 16 * 2 ** 20;
+
+/** Throws StorageError when the store does not answer, and the signal's reason. */
+export async function loadExtents(
+  extents: readonly Extent[],
+  dependencies: FoldSourcesDependencies,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Extent, LoadedExtent>> {
+  const loaded = new Map<Extent, LoadedExtent>();
+  await mapConcurrently(readingsOf(extents), readsAtOnce, async (reading) => {
+    signal.throwIfAborted();
+    const bytes = await read(reading, dependencies);
+    for (const extent of reading.extents) {
+      const from = extent.position - reading.start;
+      loaded.set(
+        extent,
+        bytes instanceof StorageError ? bytes : checked(extent, bytes.subarray(from, from + extent.length)),
+      );
+      await dependencies.pace.spend(extent.length, signal);
+    }
+  });
+  return loaded;
+}
+
+async function read(
+  { objectKey, start, end }: Reading,
+  { objectStore, hotTail, clock, callDeadlineMs }: FoldSourcesDependencies,
+): Promise<LoadedExtent> {
+  const held = hotTail.hold(objectKey);
+  if (held !== undefined) {
+    // A copy, so that the memory of the newest objects is not kept from being used again for as long as a fold takes.
+    const bytes = Buffer.from(held.bytes.subarray(start, end));
+    held.release();
+    return bytes;
+  }
+  try {
+    return await withDeadline(clock, callDeadlineMs, (signal) => objectStore.read(objectKey, { start, end }, signal));
+  } catch (error) {
+    if (isLost(error)) return error as StorageError;
+    throw error;
+  }
+}
+
+/** The whole bytes of the extent, or what is wrong with them. */
+export function checked(extent: Extent, bytes: Buffer): LoadedExtent {
+  const corrupt = (what: string) =>
+    new StorageError('corrupt', `object ${extent.objectKey}, extent at offset ${extent.baseOffset}: ${what}`);
+  if (bytes.length !== extent.length) return corrupt(`${bytes.length} bytes where ${extent.length} were stored`);
+  let nextOffset = extent.baseOffset;
+  let leaderEpoch = 0;
+  try {
+    for (let start = 0; start < bytes.length;) {
+      const end = batchEnd(bytes, start);
+      if (end === undefined) return corrupt('its last batch is cut');
+      const batch = new RecordBatchView(bytes, start);
+      if (batch.baseOffset !== nextOffset) return corrupt(`offset ${batch.baseOffset} where ${nextOffset} is next`);
+      if (batch.nextOffset <= nextOffset) return corrupt(`a batch that ends at offset ${batch.nextOffset}`);
+      if (batch.partitionLeaderEpoch < leaderEpoch) return corrupt(`leader epoch ${batch.partitionLeaderEpoch}`);
+      if (batch.crc !== batch.computeCrc()) return corrupt(`the batch at offset ${nextOffset} fails its checksum`);
+      ({ nextOffset, partitionLeaderEpoch: leaderEpoch } = batch);
+      start = end;
+    }
+  } catch (error) {
+    if (error instanceof DecodeError) return corrupt(error.message);
+    throw error;
+  }
+  if (nextOffset !== extent.nextOffset) return corrupt(`it ends at offset ${nextOffset}, not at ${extent.nextOffset}`);
+  if (leaderEpoch !== extent.leaderEpoch) return corrupt(`leader epoch ${leaderEpoch}, not ${extent.leaderEpoch}`);
+  return bytes;
+}
+
+function readingsOf(extents: readonly Extent[]): Reading[] {
+  const byObject = new Map<string, Extent[]>();
+  for (const extent of extents) {
+    const others = byObject.get(extent.objectKey);
+    if (others === undefined) byObject.set(extent.objectKey, [extent]);
+    else others.push(extent);
+  }
+  const readings: Reading[] = [];
+  for (const [objectKey, inObject] of byObject) {
+    inObject.sort((left, right) => left.position - right.position);
+    let reading: Reading | undefined;
+    for (const extent of inObject) {
+      const end = extent.position + extent.length;
+      const joins =
+        reading !== undefined &&
+        extent.position <= reading.end + maxGapBytes &&
+        end - reading.start <= Math.max(maxReadBytes, reading.end - reading.start);
+      if (!joins) {
+        reading = { objectKey, start: extent.position, end: extent.position, extents: [] };
+        readings.push(reading);
+      }
+      reading!.end = Math.max(reading!.end, end);
+      reading!.extents.push(extent);
+    }
+  }
+  return readings;
+}
