@@ -21,8 +21,8 @@ export const putTopic = (name: string, record: metadata.TopicRecord) => ({
   value: metadata.TopicRecord.encode(record).finish(),
 });
 
-/** The name becomes free, the tombstone says that the id is dead, and nobody owns its partitions any more. */
-export function deletion({ name, topicId }: TopicImage, wallMs: number): Operation[] {
+/** The name becomes free, the tombstone says that the id is dead, and nobody owns its partitions any more, nor is to. */
+export function deletion({ name, topicId }: Pick<TopicImage, 'name' | 'topicId'>, wallMs: number): Operation[] {
   const partitions = metadataPrefixes.partitionsOf(topicId);
   return [
     { type: 'delete', key: metadataKeys.topic(name) },
@@ -32,6 +32,7 @@ export function deletion({ name, topicId }: TopicImage, wallMs: number): Operati
       value: metadata.TopicTombstone.encode({ name, deletedMs: BigInt(wallMs) }).finish(),
     },
     { type: 'delete', key: partitions, end: prefixEnd(partitions) },
+    { type: 'delete', key: metadataKeys.assignment(topicId) },
   ];
 }
 

@@ -3,7 +3,6 @@ import { metadata, metadataKeys } from '@kafscale/protocol';
 import { seededRandom, silentLogger } from '@kafscale/runtime';
 import { FakeClock, settled } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
 import type { Operation } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import { WatchedMetadataImage } from '../metadata/watched-metadata-image.ts';
@@ -14,12 +13,13 @@ export interface TopicsFixtureOptions {
   readonly limits?: Partial<TopicLimits>;
   /** False leaves every partition without an owner. */
   readonly owners?: boolean;
-  readonly beforeDelete?: (topic: TopicImage) => Promise<void>;
+  /** False keeps the partitions of a topic that is being deleted with their owner. */
+  readonly releases?: boolean;
 }
 
 export const fixtureBrokerId = 1;
 
-export async function topicsFixture({ limits, owners = true, beforeDelete }: TopicsFixtureOptions = {}) {
+export async function topicsFixture({ limits, owners = true, releases = true }: TopicsFixtureOptions = {}) {
   const clock = new FakeClock();
   const store = new MemoryMetadataStore({ clock });
   const random = seededRandom(7);
@@ -42,18 +42,15 @@ export async function topicsFixture({ limits, owners = true, beforeDelete }: Top
     random,
     logger: silentLogger,
   });
-  const deleted: string[] = [];
   const topics = new Topics({
     store,
     lane,
     image,
     clock,
     random,
+    logger: silentLogger,
+    callDeadlineMs: settings.callDeadlineMs,
     limits: { defaultPartitions: 1, maxPartitionsPerTopic: 100, maxPartitions: 1_000, ...limits },
-    beforeDelete: async (topic) => {
-      await beforeDelete?.(topic);
-      deleted.push(topic.name);
-    },
   });
 
   /** Gives every partition that has none an owner. */
@@ -62,27 +59,24 @@ export async function topicsFixture({ limits, owners = true, beforeDelete }: Top
     for (const { topicId, partitionCount } of image.topics()) {
       for (let partition = 0; partition < partitionCount; partition += 1) {
         if (image.partition(topicId, partition) !== undefined) continue;
-        const record: metadata.PartitionRecord = {
-          owner: session.incarnation,
-          brokerId: fixtureBrokerId,
-          leaderEpoch: 0,
-          logStartOffset: 0n,
-          foldedOffset: 0n,
-          epochStarts: [],
-          nextOffset: 0n,
-          chunks: [],
-          segments: [],
-          producerSnapshot: undefined,
-        };
-        const value = metadata.PartitionRecord.encode(record).finish();
-        operations.push({ type: 'put', key: metadataKeys.partition(topicId, partition), value });
+        operations.push(ownedBy(session.incarnation, topicId, partition));
       }
     }
     for (let from = 0; from < operations.length; from += 100) {
       await store.transact({ compare: [], success: operations.slice(from, from + 100) });
     }
   };
+  /** Releases every partition of the topics that are being deleted. */
+  const release = async () => {
+    for (const { topicId, partitionCount } of image.deletingTopics()) {
+      const partitions = Array.from({ length: partitionCount }, (_, partition) => partition);
+      const owned = partitions.filter((partition) => (image.partition(topicId, partition)?.owner ?? '') !== '');
+      if (owned.length === 0) continue;
+      await store.transact({ compare: [], success: owned.map((partition) => ownedBy('', topicId, partition)) });
+    }
+  };
   if (owners) image.onChange(() => void own());
+  if (releases) image.onChange(() => void release());
 
   return {
     clock,
@@ -91,15 +85,22 @@ export async function topicsFixture({ limits, owners = true, beforeDelete }: Top
     lane,
     image,
     topics,
-    /** Names whose deletion reached the hook, in order. */
-    deleted,
     own,
+    release,
     close: async () => {
+      topics.close();
       session.end(new Error('the test is over'));
       await image.close();
       await settled();
     },
   };
+}
+
+/** Stores who owns a partition; an empty text for nobody. */
+export function ownedBy(owner: string, topicId: string, partition: number) {
+  const nothing = metadata.PartitionRecord.decode(new Uint8Array());
+  const value = metadata.PartitionRecord.encode({ ...nothing, owner, brokerId: fixtureBrokerId }).finish();
+  return { type: 'put' as const, key: metadataKeys.partition(topicId, partition), value };
 }
 
 export type TopicsFixture = Awaited<ReturnType<typeof topicsFixture>>;

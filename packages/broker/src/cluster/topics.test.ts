@@ -1,4 +1,4 @@
-import { ErrorCode, KafkaError, metadata, metadataKeys, metadataPrefixes, type ErrorName } from '@kafscale/protocol';
+import { KafkaError, metadata, metadataKeys, metadataPrefixes, type ErrorName } from '@kafscale/protocol';
 import { settled } from '@kafscale/testkit';
 import { prefixEnd } from '../metadata/metadata-store.ts';
 import { topicsFixture, type TopicsFixture, type TopicsFixtureOptions } from './topics-fixture.ts';
@@ -181,51 +181,6 @@ describe('deleting topics', () => {
     await settled();
     await topics.delete({ name: 'a' }, wait);
     expect(await creating).toBe('done');
-  });
-
-  it('takes partitions out of service first, then frees the name and leaves a tombstone, all at once', async () => {
-    const closing: { finish?: () => void } = {};
-    const { topics, image, deleted } = await setUp({
-      beforeDelete: () => new Promise((resolve) => (closing.finish = resolve)),
-    });
-    await create('a', { numPartitions: 3 });
-    const { topicId } = image.topic('a')!;
-    const deleting = topics.delete({ name: 'a' }, wait);
-    await settled();
-    expect(topics.find('a')).toBeUndefined();
-    expect(topics.findById(topicId)).toBeUndefined();
-    expect([...topics.all()]).toEqual([]);
-    expect(await keys(metadataPrefixes.topics)).toEqual(['a']);
-
-    closing.finish!();
-    await deleting;
-    expect(deleted).toEqual(['a']);
-    expect(await keys(metadataPrefixes.topics)).toEqual([]);
-    expect(await keys(metadataPrefixes.partitions)).toEqual([]);
-    expect(await keys(metadataPrefixes.tombstones)).toEqual([topicId]);
-    expect(image.topic('a')).toBeUndefined();
-  });
-
-  it('keeps the name taken until the deletion is stored', async () => {
-    const closing: { finish?: () => void } = {};
-    const { topics } = await setUp({ beforeDelete: () => new Promise((resolve) => (closing.finish = resolve)) });
-    await create('a');
-    const deleting = topics.delete({ name: 'a' }, wait);
-    const creating = create('a');
-    await settled();
-    closing.finish!();
-    await deleting;
-    expect(await creating).toBe('done');
-  });
-
-  it('puts the topic back into service when it could not be closed', async () => {
-    const { topics } = await setUp({
-      beforeDelete: () => Promise.reject(new KafkaError(ErrorCode.REQUEST_TIMED_OUT)),
-    });
-    await create('a');
-    expect(await outcome(topics.delete({ name: 'a' }, wait))).toBe('REQUEST_TIMED_OUT');
-    expect(topics.find('a')).toBeDefined();
-    expect(await keys(metadataPrefixes.topics)).toEqual(['a']);
   });
 
   it('knows neither topics nor ids that do not exist', async () => {

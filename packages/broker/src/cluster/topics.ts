@@ -1,17 +1,18 @@
 /**
- * Creating, changing, growing and deleting topics: each change is one transaction of the lane that compares the topic's key as it
- * was read, so that two brokers, or a late copy, never undo each other. Partitions get their records from those who come to own
- * them; a deleted topic leaves a tombstone, on which alone its data is dropped (COMMIT.md F13, F25).
+ * Creating, changing, growing and deleting topics, at any broker: each change is one transaction of the lane that compares the
+ * topic's key as it was read, so that two brokers, or a late copy, never undo each other. Partitions get their records from those who
+ * come to own them; a topic that is to be deleted is marked first, and gone once nobody owns them any more (topic-deletions.ts).
  */
 import { checkTopicConfigs, ErrorCode, KafkaError, metadata, metadataKeys } from '@kafscale/protocol';
-import { KeyedMutex, type Clock, type Random } from '@kafscale/runtime';
+import { KeyedMutex, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { decodeTopic } from '../metadata/image-contents.ts';
 import { imageShows } from '../metadata/image-shows.ts';
 import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
-import type { MetadataImage, TopicId, TopicImage } from '../metadata/metadata-image.ts';
+import type { ClusterImage, TopicId, TopicImage } from '../metadata/metadata-image.ts';
 import type { MetadataStore, Operation } from '../metadata/metadata-store.ts';
-import { absent, deletion, newTopicId, putTopic, unchanged } from './topic-operations.ts';
+import { TopicDeletions, type DeletedTopic } from './topic-deletions.ts';
+import { absent, newTopicId, putTopic, unchanged } from './topic-operations.ts';
 import {
   checkGrowth,
   checkNewTopicName,
@@ -32,12 +33,13 @@ export interface TopicLimits {
 export interface TopicsDependencies {
   readonly store: MetadataStore;
   readonly lane: Lane;
-  readonly image: MetadataImage;
+  readonly image: ClusterImage;
   readonly clock: Clock;
   readonly random: Random;
+  readonly logger: Logger;
+  /** How long one read of the store may take. */
+  readonly callDeadlineMs: number;
   readonly limits: TopicLimits;
-  /** Takes the topic's partitions out of service, each behind its last flush; the topic is gone once this has resolved. */
-  readonly beforeDelete: (topic: TopicImage) => Promise<void>;
 }
 
 export interface NewTopic extends PartitionCounts {
@@ -69,32 +71,18 @@ const maxAttempts = 5;
 export class Topics {
   readonly #dependencies: TopicsDependencies;
   readonly #mutex = new KeyedMutex<string>();
-  readonly #beingDeleted = new Set<TopicId>();
+  readonly #deletions: TopicDeletions;
   /** Collision keys of names that are being created. */
   readonly #beingCreated = new Map<string, string>();
 
   constructor(dependencies: TopicsDependencies) {
     this.#dependencies = dependencies;
+    this.#deletions = new TopicDeletions(dependencies);
   }
 
-  /** True from the moment a deletion began to take the topic out of service: it is no longer there for anybody. */
-  isBeingDeleted(topicId: TopicId): boolean {
-    return this.#beingDeleted.has(topicId);
-  }
-
-  /** The topic as the image has it, without those that are being deleted. */
-  find(name: string): TopicImage | undefined {
-    const topic = this.#dependencies.image.topic(name);
-    return topic === undefined || this.isBeingDeleted(topic.topicId) ? undefined : topic;
-  }
-
-  findById(topicId: TopicId): TopicImage | undefined {
-    return this.isBeingDeleted(topicId) ? undefined : this.#dependencies.image.topicById(topicId);
-  }
-
-  /** In ascending order of names, without those that are being deleted. */
-  *all(): Iterable<TopicImage> {
-    for (const topic of this.#dependencies.image.topics()) if (!this.isBeingDeleted(topic.topicId)) yield topic;
+  /** Deletions that are under way here go on no further; the cluster's controller completes them. */
+  close(): void {
+    this.#deletions.close();
   }
 
   /**
@@ -114,15 +102,33 @@ export class Topics {
   }
 
   /**
-   * Takes the topic out of service, removes it and leaves its tombstone. Throws KafkaError UNKNOWN_TOPIC_OR_PARTITION,
-   * UNKNOWN_TOPIC_ID (the name belongs to another id by now), REQUEST_TIMED_OUT.
+   * Marks the topic, and waits until nobody owns its partitions any more and it is gone. Throws KafkaError
+   * UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID (the name belongs to another id by now), REQUEST_TIMED_OUT: then it is not gone yet,
+   * and goes all the same if it is marked. Whoever deletes it again waits for that. Resolves with its id.
    */
-  async delete({ name, topicId }: { readonly name: string; readonly topicId?: TopicId }, options: ChangeOptions) {
-    const { image } = this.#dependencies;
-    const deleted = await this.#exclusively(name, () => this.#delete(name, topicId));
-    const gone = () => image.topicById(deleted) === undefined;
-    if (await this.#shows(gone, options)) this.#beingDeleted.delete(deleted);
-    else this.#forgetOnceGone(deleted);
+  async delete(
+    { name, topicId }: { readonly name: string; readonly topicId?: TopicId },
+    options: ChangeOptions,
+  ): Promise<TopicId> {
+    const { image, clock } = this.#dependencies;
+    const startedMs = clock.monotonicMs();
+    const marked = await this.#exclusively(name, () => this.#mark(name, topicId));
+    const completed = retriable(this.#deletions.complete(marked));
+    if (!(await settlesInTime(completed, clock, options))) {
+      throw new KafkaError(ErrorCode.REQUEST_TIMED_OUT, 'The topic is still being deleted.');
+    }
+    const timeoutMs = options.timeoutMs - (clock.monotonicMs() - startedMs);
+    await this.#shows(() => image.topicById(marked.topicId) === undefined, { ...options, timeoutMs });
+    return marked.topicId;
+  }
+
+  /**
+   * Frees the name of a topic that is marked, in case the broker that marked it is gone. Throws MetadataError `conflict` while somebody
+   * owns a partition of it, and what else the store says.
+   */
+  async finishDeletion(topic: DeletedTopic): Promise<void> {
+    if (await this.#deletions.attempt(topic)) return;
+    throw new MetadataError('conflict', `somebody still owns partitions of topic ${topic.name}`);
   }
 
   /** Adds partitions. Throws KafkaError UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, REQUEST_TIMED_OUT. */
@@ -188,37 +194,36 @@ export class Topics {
     }
   }
 
-  async #delete(name: string, topicId: TopicId | undefined): Promise<TopicId> {
-    const { clock, beforeDelete } = this.#dependencies;
-    let deleting: TopicId | undefined;
-    try {
-      return await this.#change(name, async (current) => {
-        if (topicId !== undefined && topicId !== current.topicId) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_ID);
-        deleting = current.topicId;
-        this.#beingDeleted.add(deleting);
-        await beforeDelete(current);
-        return { result: current.topicId, operations: deletion(current, clock.wallMs()) };
-      });
-    } catch (error) {
-      if (deleting !== undefined) this.#beingDeleted.delete(deleting);
-      throw isMissing(error) && topicId !== undefined ? new KafkaError(ErrorCode.UNKNOWN_TOPIC_ID) : error;
-    }
+  /** From here on nobody takes a partition of the topic; one that is marked already stays so. */
+  async #mark(name: string, topicId: TopicId | undefined): Promise<DeletedTopic> {
+    const unknown = topicId === undefined ? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION : ErrorCode.UNKNOWN_TOPIC_ID;
+    return this.#changeAny(name, unknown, (current, record) => {
+      if (topicId !== undefined && topicId !== current.topicId) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_ID);
+      const operations = record.deleting ? [] : [putTopic(name, { ...record, deleting: true })];
+      return { result: { name, topicId: current.topicId, partitionCount: current.partitionCount }, operations };
+    });
   }
 
   /**
    * Reads the topic's record as it is in the store, and commits the operations that `decide` makes of it if nobody changed it
    * meanwhile; otherwise once more. No operations: nothing is written.
    */
-  async #change<Result>(
-    name: string,
-    decide: (topic: TopicImage, record: metadata.TopicRecord) => Promise<Change<Result>> | Change<Result>,
-  ): Promise<Result> {
+  #change<Result>(name: string, decide: Decide<Result>): Promise<Result> {
+    const unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+    return this.#changeAny(name, unknown, (topic, record) => {
+      if (record.deleting) throw new KafkaError(unknown);
+      return decide(topic, record);
+    });
+  }
+
+  /** As `#change`, also for a topic that is being deleted. */
+  async #changeAny<Result>(name: string, unknown: ErrorCode, decide: Decide<Result>): Promise<Result> {
     const key = metadataKeys.topic(name);
     for (let attempt = 1; ; attempt += 1) {
       const found = await this.#read(name);
-      if (found === undefined) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+      if (found === undefined) throw new KafkaError(unknown);
       const { topic, record } = found;
-      const { result, operations } = await decide(topic, record);
+      const { result, operations } = decide(topic, record);
       if (operations.length === 0) return result;
       try {
         const compare = [unchanged(key, topic.modRevision), absent(metadataKeys.tombstone(topic.topicId))];
@@ -250,7 +255,7 @@ export class Topics {
     let [checked, wasShown] = [0, false];
     return this.#shows(() => {
       const topic = image.topicById(topicId);
-      if (this.isBeingDeleted(topicId) || (wasShown && topic === undefined)) return true;
+      if (wasShown && topic === undefined) return true;
       wasShown ||= topic !== undefined;
       if ((topic?.partitionCount ?? 0) < partitionCount) return false;
       // Owners only ever follow each other, so what was found owned is not looked at again.
@@ -262,15 +267,6 @@ export class Topics {
   #shows(condition: () => boolean, { timeoutMs, signal }: ChangeOptions): Promise<boolean> {
     const { image, clock } = this.#dependencies;
     return imageShows(image, condition, { clock, timeoutMs, signal });
-  }
-
-  #forgetOnceGone(topicId: TopicId): void {
-    const { image } = this.#dependencies;
-    const stop = image.onChange(() => {
-      if (image.topicById(topicId) !== undefined) return;
-      stop();
-      this.#beingDeleted.delete(topicId);
-    });
   }
 
   #checkCollision(name: string): void {
@@ -310,16 +306,42 @@ export class Topics {
     return new Set(this.#dependencies.image.brokers().map(({ brokerId }) => brokerId));
   }
 
-  /** One change of a name at a time; a metadata store that cannot be reached is the client's to try again. */
-  async #exclusively<Result>(name: string, change: () => Promise<Result>): Promise<Result> {
-    try {
-      return await this.#mutex.run(name, change);
-    } catch (error) {
-      if (!(error instanceof MetadataError) || error.kind === 'corrupt' || error.kind === 'invalid') throw error;
-      throw new KafkaError(ErrorCode.REQUEST_TIMED_OUT, undefined, { cause: error });
-    }
+  /** One change of a name at a time. */
+  #exclusively<Result>(name: string, change: () => Promise<Result>): Promise<Result> {
+    return retriable(this.#mutex.run(name, change));
   }
 }
+
+/** A metadata store that cannot be reached, or a session that is over, is the client's to try again. */
+async function retriable<Result>(change: Promise<Result>): Promise<Result> {
+  try {
+    return await change;
+  } catch (error) {
+    if (!(error instanceof MetadataError) || error.kind === 'corrupt' || error.kind === 'invalid') throw error;
+    throw new KafkaError(ErrorCode.REQUEST_TIMED_OUT, undefined, { cause: error });
+  }
+}
+
+/** True when it settled in time, false when it goes on by itself. Rejects as it does. */
+async function settlesInTime(
+  work: Promise<unknown>,
+  clock: Clock,
+  { timeoutMs, signal }: Pick<ChangeOptions, 'timeoutMs' | 'signal'>,
+): Promise<boolean> {
+  const settled = new AbortController();
+  const waiting = signal === undefined ? settled.signal : AbortSignal.any([settled.signal, signal]);
+  const timeout = clock.sleep(Math.max(0, timeoutMs), waiting).then(
+    () => false,
+    () => false,
+  );
+  try {
+    return await Promise.race([work.then(() => true), timeout]);
+  } finally {
+    settled.abort();
+  }
+}
+
+type Decide<Result> = (topic: TopicImage, record: metadata.TopicRecord) => Change<Result>;
 
 interface Change<Result> {
   readonly result: Result;
@@ -343,8 +365,6 @@ function givenConfigs(configs: NewTopic['configs']): Map<string, string> {
 }
 
 const isConflict = (error: unknown) => error instanceof MetadataError && error.kind === 'conflict';
-const isMissing = (error: unknown) =>
-  error instanceof KafkaError && error.code === ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
 const alreadyExists = (name: string) =>
   new KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`);
 

@@ -42,9 +42,9 @@ function reassign(
   name: string,
   { partitionIndex, replicas }: Reassignment,
   knownBrokers: ReadonlySet<number>,
-  { topics }: Services,
+  { image }: Services,
 ): void {
-  if (partitionIndex < 0 || partitionIndex >= (topics.find(name)?.partitionCount ?? 0)) {
+  if (partitionIndex < 0 || partitionIndex >= (image.topic(name)?.partitionCount ?? 0)) {
     throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `Unable to find partition ${name}:${partitionIndex}.`);
   }
   if (replicas === null) throw new KafkaError(ErrorCode.NO_REASSIGNMENT_IN_PROGRESS);

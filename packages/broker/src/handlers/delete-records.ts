@@ -6,7 +6,7 @@
 import { deleteRecords, ErrorCode, KafkaError, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import type { TopicImage } from '../metadata/metadata-image.ts';
 import { defineHandler } from './define-handler.ts';
-import { findPartition } from './find-partition.ts';
+import { findPartitionSoon, type FoundPartition } from './find-partition.ts';
 import { inGroups } from './in-groups.ts';
 import type { Services } from './services.ts';
 
@@ -31,16 +31,22 @@ export const deleteRecordsHandler = defineHandler({
   async handle(request, _context, services) {
     const wanted = request.topics.flatMap(({ name, partitions }) => {
       const topic = services.image.topic(name);
-      return partitions.map((partition) => ({ topic, partition }));
+      return partitions.map(async (partition) => {
+        return { topic, partition, found: await findPartitionSoon(services, topic, partition.partitionIndex) };
+      });
     });
-    const answers = await inGroups(wanted, maxConcurrentMoves, async ({ topic, partition }) => {
-      try {
-        return await deleteUpTo(topic, partition, services);
-      } catch (error) {
-        if (!(error instanceof KafkaError)) throw error;
-        return failed(partition.partitionIndex, error.code);
-      }
-    });
+    const answers = await inGroups(
+      await Promise.all(wanted),
+      maxConcurrentMoves,
+      async ({ topic, partition, found }) => {
+        try {
+          return await deleteUpTo(topic, found, partition, services);
+        } catch (error) {
+          if (!(error instanceof KafkaError)) throw error;
+          return failed(partition.partitionIndex, error.code);
+        }
+      },
+    );
     const next = answers.values();
     return {
       throttleTimeMs: 0,
@@ -54,10 +60,10 @@ export const deleteRecordsHandler = defineHandler({
 
 async function deleteUpTo(
   topic: TopicImage | undefined,
+  { log, error }: FoundPartition,
   { partitionIndex, offset }: PartitionRequest,
   services: Services,
 ): Promise<PartitionResponse> {
-  const { log, error } = findPartition(services, topic, partitionIndex);
   if (topic === undefined || log === undefined)
     return failed(partitionIndex, error ?? ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   if (!topic.config.cleanupPolicy.delete) return failed(partitionIndex, ErrorCode.POLICY_VIOLATION);

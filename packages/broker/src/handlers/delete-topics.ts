@@ -1,6 +1,7 @@
 /**
- * DeleteTopics v0-6, by name and since v6 also by id. Each topic's partitions are taken out of service behind their last flush
- * before it goes; until then its name stays taken.
+ * DeleteTopics v0-6, by name and since v6 also by id. Each topic's partitions are taken out of service by their owners, behind the
+ * last flush, before it goes; until then its name stays taken. A topic that is still on its way out when the time is over is
+ * REQUEST_TIMED_OUT and goes all the same; deleting it again waits for that.
  */
 import { deleteTopics, ErrorCode, KafkaError, zeroUuid, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import { defineHandler } from './define-handler.ts';
@@ -19,7 +20,7 @@ interface Named {
 export const deleteTopicsHandler = defineHandler({
   api: deleteTopics,
   fail: (code, request) => answer(namedIn(request).map((topic) => result(topic, failure(new KafkaError(code))))),
-  async handle(request, { signal }, { topics }) {
+  async handle(request, { signal }, services) {
     const named = namedIn(request);
     const results: Result[] = [];
     const fail = (topic: Named, message: string) => {
@@ -42,8 +43,8 @@ export const deleteTopicsHandler = defineHandler({
 
     const options = { timeoutMs: request.timeoutMs, signal };
     const deletions = [
-      ...byName.filter((name) => !repeatedNames.has(name)).map((name) => deleteByName(name, topics, options)),
-      ...byId.filter((topicId) => !repeatedIds.has(topicId)).map((topicId) => deleteById(topicId, topics, options)),
+      ...byName.filter((name) => !repeatedNames.has(name)).map((name) => deleteByName(name, services.topics, options)),
+      ...byId.filter((topicId) => !repeatedIds.has(topicId)).map((topicId) => deleteById(topicId, services, options)),
     ];
     return answer([...results, ...(await Promise.all(deletions))]);
   },
@@ -53,15 +54,21 @@ type Topics = Services['topics'];
 type Options = Parameters<Topics['delete']>[1];
 
 async function deleteByName(name: string, topics: Topics, options: Options): Promise<Result> {
-  const topicId = topics.find(name)?.topicId ?? zeroUuid;
-  const outcome = await outcomeOf(() => topics.delete({ name }, options));
-  return result({ name, topicId: outcome.errorCode === ErrorCode.NONE ? topicId : zeroUuid }, outcome);
+  let topicId = zeroUuid;
+  const outcome = await outcomeOf(async () => {
+    topicId = await topics.delete({ name }, options);
+  });
+  return result({ name, topicId }, outcome);
 }
 
-async function deleteById(topicId: string, topics: Topics, options: Options): Promise<Result> {
-  const name = topics.findById(topicId)?.name;
+async function deleteById(topicId: string, { topics, image }: Services, options: Options): Promise<Result> {
+  const deleting = () => [...image.deletingTopics()].find((topic) => topic.topicId === topicId);
+  const name = (image.topicById(topicId) ?? deleting())?.name;
   if (name === undefined) return result({ name: null, topicId }, failure(new KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)));
-  return result({ name, topicId }, await outcomeOf(() => topics.delete({ name, topicId }, options)));
+  const outcome = await outcomeOf(async () => {
+    await topics.delete({ name, topicId }, options);
+  });
+  return result({ name, topicId }, outcome);
 }
 
 function namedIn({ topics, topicNames }: DeleteTopicsRequest): Named[] {

@@ -2,6 +2,7 @@
 import { describeCluster, ErrorCode, KafkaError, type ResponseOf } from '@kafscale/protocol';
 import { clusterOperations, operationsNotAsked } from './authorized-operations.ts';
 import { defineHandler } from './define-handler.ts';
+import { controllerId } from './leadership.ts';
 
 const EndpointType = { BROKER: 1, CONTROLLER: 2 } as const;
 
@@ -16,7 +17,7 @@ export const describeClusterHandler = defineHandler({
       errorMessage: null,
       endpointType,
       clusterId: image.clusterId,
-      controllerId: brokerConfigs.brokerId,
+      controllerId: controllerId(image, brokerConfigs.brokerId),
       brokers: image.brokers().map(({ brokerId, host, port, rack }) => ({
         brokerId,
         host,

@@ -44,11 +44,11 @@ function result(resource: Resource, request: DescribeConfigsRequest, services: S
   };
 }
 
-function describe({ resourceType, resourceName }: Resource, { topics, brokerConfigs }: Services): DescribedConfig[] {
+function describe({ resourceType, resourceName }: Resource, { image, brokerConfigs }: Services): DescribedConfig[] {
   switch (resourceType) {
     case ConfigResourceType.TOPIC: {
       checkTopicName(resourceName);
-      const topic = topics.find(resourceName);
+      const topic = image.topic(resourceName);
       if (topic === undefined) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
       return describeTopicConfigs(topic.configs);
     }

@@ -27,13 +27,13 @@ export const describeLogDirsHandler = defineHandler({
 });
 
 /** The logs asked for that are here; null asks for all. */
-function* logsOf(asked: Asked, { logs, topics }: Services): Iterable<PartitionLog> {
+function* logsOf(asked: Asked, { logs, image }: Services): Iterable<PartitionLog> {
   if (asked === null) {
     yield* logs.all();
     return;
   }
   for (const { topic: name, partitions } of asked) {
-    const topic = topics.find(name);
+    const topic = image.topic(name);
     if (topic === undefined) continue;
     for (const partition of new Set(partitions)) {
       const log = logs.get(topic.topicId, partition);

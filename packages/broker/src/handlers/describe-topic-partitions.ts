@@ -46,7 +46,7 @@ export const describeTopicPartitionsHandler = defineHandler({
     let left = Math.min(Math.max(responsePartitionLimit, 1), maxPartitions);
     for (const name of namesFrom(names, cursor, services)) {
       if (left === 0) return answer({ topicName: name, partitionIndex: 0 });
-      const topic = services.topics.find(name);
+      const topic = services.image.topic(name);
       if (topic === undefined) {
         entries.push(failed(faultOf(name), name));
         continue;
@@ -70,8 +70,8 @@ function checkCursor(cursor: Cursor, asked: readonly string[]): void {
   }
 }
 
-function namesFrom(asked: readonly string[], cursor: Cursor, { topics }: Services): string[] {
-  const names = asked.length > 0 ? [...new Set(asked)].sort() : Array.from(topics.all(), ({ name }) => name);
+function namesFrom(asked: readonly string[], cursor: Cursor, { image }: Services): string[] {
+  const names = asked.length > 0 ? [...new Set(asked)].sort() : Array.from(image.topics(), ({ name }) => name);
   return cursor === null ? names : names.filter((name) => name >= cursor.topicName);
 }
 

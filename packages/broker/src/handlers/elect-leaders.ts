@@ -14,7 +14,7 @@ const electionTypes: readonly number[] = [0, 1]; // preferred, unclean
 export const electLeadersHandler = defineHandler({
   api: electLeaders,
   fail: (code, request) => answer(request, code, () => failure(new KafkaError(code))),
-  handle(request, _context, { topics }) {
+  handle(request, _context, { image }) {
     if (!electionTypes.includes(request.electionType)) {
       const code = ErrorCode.INVALID_REQUEST;
       return answer(request, code, () =>
@@ -22,7 +22,7 @@ export const electLeadersHandler = defineHandler({
       );
     }
     return answer(request, ErrorCode.NONE, (name, partition) => {
-      const known = partition >= 0 && partition < (topics.find(name)?.partitionCount ?? 0);
+      const known = partition >= 0 && partition < (image.topic(name)?.partitionCount ?? 0);
       if (known) return failure(new KafkaError(ErrorCode.ELECTION_NOT_NEEDED));
       return failure(new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, `No such partition as ${name}-${partition}`));
     });

@@ -261,12 +261,24 @@ describe('a fetch at the high watermark', () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  it('ends with NOT_LEADER_OR_FOLLOWER when the partition is given up', async () => {
+  it('ends with NOT_LEADER_OR_FOLLOWER and the heir when the partition is given up', async () => {
+    const { broker, logs, handle } = setUp();
+    const response = handle(request([wanted()]), 16);
+    await settled();
+    broker.partitions.set(`${ordersId}/0`, { owner: 'seven', brokerId: 7, leaderEpoch: 4 });
+    broker.closePartition(logs[0]!);
+    expect(partitionsOf(await response)).toMatchObject([
+      { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, currentLeader: { leaderId: 7, leaderEpoch: 4 } },
+    ]);
+  });
+
+  it('ends with the topic when that is deleted', async () => {
     const { broker, logs, handle } = setUp();
     const response = handle(request([wanted()]));
     await settled();
+    broker.removeTopic('orders');
     broker.closePartition(logs[0]!);
-    expect(partitionsOf(await response)).toMatchObject([{ errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER }]);
+    expect(partitionsOf(await response)).toMatchObject([{ errorCode: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION }]);
   });
 
   it('lets go of everything when the connection is gone', async () => {
@@ -359,18 +371,39 @@ describe('partitions that are not served here', () => {
 
   it('are answered at once, with the leader and its address, when they are of another broker', async () => {
     const { broker, clock, handle } = setUp({ openPartitions: 1 });
-    broker.partitions.set(`${ordersId}/1`, { owner: 'someone', brokerId: 7, leaderEpoch: 4 });
-    broker.partitions.set(`${ordersId}/2`, { owner: '', brokerId: 7, leaderEpoch: 5 });
+    broker.partitions.set(`${ordersId}/1`, { owner: 'seven', brokerId: 7, leaderEpoch: 4 });
+    broker.partitions.set(`${ordersId}/2`, { owner: 'gone', brokerId: 7, leaderEpoch: 5 });
     const response = await handle(request([0, 1, 2].map((partition) => wanted({ partition }))));
     expect(clock.pendingTimers).toBe(0);
     expect(partitionsOf(response)).toMatchObject([
       { errorCode: 0, currentLeader: { leaderId: -1, leaderEpoch: -1 } },
       { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, currentLeader: { leaderId: 7, leaderEpoch: 4 } },
-      { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, currentLeader: { leaderId: -1, leaderEpoch: 5 } },
+      { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, currentLeader: { leaderId: -1, leaderEpoch: -1 } },
     ]);
     expect(response.nodeEndpoints).toEqual([{ nodeId: 7, host: 'seven.local', port: 9092, rack: 'a' }]);
     const older = await handle(request([wanted({ partition: 1 })]), 15);
     expect(partitionsOf(older)).toMatchObject([{ currentLeader: { leaderId: -1, leaderEpoch: -1 } }]);
+  });
+
+  it('are read once they are opened, if that is soon', async () => {
+    const { broker, clock, handle } = setUp({ openPartitions: 0 });
+    broker.partitions.set(`${ordersId}/0`, { owner: 'me', brokerId: 8, leaderEpoch: 4 });
+    const response = handle(request([wanted()], { maxWaitMs: 0 }));
+    await clock.advanceAsync(499);
+    broker.openPartition('orders', 0, 4);
+    expect(partitionsOf(await response)).toMatchObject([{ errorCode: 0 }]);
+  });
+
+  it('keep those that are waiting but a moment while they are being opened', async () => {
+    const { broker, clock, logs, commit, handle } = setUp({ openPartitions: 1 });
+    await commit(logs[0]!);
+    broker.partitions.set(`${ordersId}/1`, { owner: 'me', brokerId: 8, leaderEpoch: 4 });
+    const response = handle(request([wanted(), wanted({ partition: 1 })]));
+    await clock.advanceAsync(100);
+    expect(partitionsOf(await response)).toMatchObject([
+      { errorCode: 0 },
+      { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER },
+    ]);
   });
 
   it('are refused to a follower', async () => {
@@ -389,7 +422,7 @@ describe('partitions that are not served here', () => {
 describe('leader epochs', () => {
   it('that are older are fenced and newer ones unknown', async () => {
     const { broker, handle } = setUp({ leaderEpoch: 5 });
-    broker.partitions.set(`${ordersId}/0`, { owner: 'me', brokerId: 7, leaderEpoch: 5 });
+    broker.partitions.set(`${ordersId}/0`, { owner: 'seven', brokerId: 7, leaderEpoch: 5 });
     const codes = [4, 5, 6, -1].map(
       async (currentLeaderEpoch) =>
         partitionsOf(await handle(request([wanted({ currentLeaderEpoch })], { maxWaitMs: 0 })))[0],

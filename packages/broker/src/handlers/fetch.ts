@@ -17,7 +17,7 @@ import {
 } from '../log/read/fetch-records.ts';
 import { defineHandler } from './define-handler.ts';
 import type { FetchNews, FetchPartition, PartitionName, SessionRequest } from './fetch-sessions.ts';
-import { findPartition } from './find-partition.ts';
+import { findPartition, findPartitionSoon, type FoundPartition, type MissingPartition } from './find-partition.ts';
 import { leaderHint, noLeader } from './leader-hint.ts';
 import type { Services } from './services.ts';
 
@@ -27,9 +27,12 @@ type TopicResponse = FetchResponse['responses'][number];
 type PartitionResponse = TopicResponse['partitions'][number];
 type NodeEndpoint = FetchResponse['nodeEndpoints'][number];
 
-/** A partition to fetch, with its log or what is wrong with it. */
-type Sought =
-  { readonly log: PartitionLog; readonly error?: undefined } | { readonly log?: undefined; readonly error: ErrorCode };
+/** What is wrong with a partition; with its log if that is open here. */
+interface RefusedPartition extends Omit<MissingPartition, 'log'> {
+  readonly log?: PartitionLog | undefined;
+}
+
+type FetchResult = ReadPartition | RefusedPartition;
 
 interface TopicPartitions extends TopicResponse {
   readonly partitions: PartitionResponse[];
@@ -42,6 +45,8 @@ const firstVersionWithReplicaState = 15;
 const firstVersionWithEndpoints = 16;
 /** Clients of later versions know KAFKA_STORAGE_ERROR; to earlier ones it would be an unexpected error. */
 const lastVersionWithoutStorageError = 5;
+/** For a partition that is on its way, while the client waits for others that are here. */
+const waitBesideOthersMs = 100;
 const noEpoch = { epoch: -1, endOffset: -1 };
 
 const sessionErrors: ReadonlySet<ErrorCode> = new Set([
@@ -71,9 +76,9 @@ export const fetchHandler = defineHandler({
     const session = services.fetchSessions.begin(sessionRequest(request, apiVersion));
     const { partitions } = session;
     const isFollower = replicaIdOf(request, apiVersion) >= 0;
-    const sought = partitions.map((partition) =>
-      isFollower ? { error: ErrorCode.TOPIC_AUTHORIZATION_FAILED } : seek(partition, apiVersion, services),
-    );
+    const sought = isFollower
+      ? partitions.map((): FoundPartition => ({ error: ErrorCode.TOPIC_AUTHORIZATION_FAILED }))
+      : await seekAll(partitions, apiVersion, services);
 
     const targets: FetchTarget[] = [];
     for (const [index, { log }] of sought.entries()) {
@@ -83,9 +88,14 @@ export const fetchHandler = defineHandler({
     const fetched = await fetchRecords(targets, fetchLimits(request, sought, services), services, signal);
     context.afterResponse(() => releaseAll(fetched));
     services.metrics.fetchedBytes.inc(recordBytesOf(fetched));
+    const left = await findLeft(targets, fetched, services);
 
     let next = 0;
-    const results = sought.map(({ log, error }) => (log === undefined ? { error } : fetched[next++]!));
+    const results = sought.map((found): FetchResult => {
+      if (found.log === undefined) return found;
+      const result = fetched[next++]!;
+      return left.get(found.log) ?? (result.error === undefined ? result : { ...result, log: found.log });
+    });
     const { sessionId, isIncluded } = session.answer(results.map(newsOf));
     const topics = new Map<string, TopicPartitions>();
     const endpoints = new Map<number, NodeEndpoint>();
@@ -95,7 +105,7 @@ export const fetchHandler = defineHandler({
       partitionsOf(topics, partition, apiVersion).push(
         result.error === undefined
           ? readPartition(partition.partition, result, request.isolationLevel === readCommitted)
-          : refusedPartition(partition, result.error, sought[index]!, apiVersion, services, endpoints),
+          : refusedPartition(partition, result, apiVersion, services, endpoints),
       );
     }
     return response(ErrorCode.NONE, sessionId, [...topics.values()], [...endpoints.values()]);
@@ -136,14 +146,55 @@ function sessionRequest(request: FetchRequest, apiVersion: number): SessionReque
   return { sessionId, sessionEpoch, usesTopicIds, partitions: [...partitions.values()], forgotten };
 }
 
-function seek({ topic, topicId, partition }: FetchPartition, apiVersion: number, services: Services): Sought {
-  if (apiVersion < firstVersionWithTopicIds) return findPartition(services, services.image.topic(topic), partition);
-  const image = services.image.topicById(topicId);
-  return image === undefined ? { error: ErrorCode.UNKNOWN_TOPIC_ID } : findPartition(services, image, partition);
+/** Partitions that are about to be opened here are waited for, but not for long while there are others to read. */
+async function seekAll(
+  partitions: readonly FetchPartition[],
+  apiVersion: number,
+  services: Services,
+): Promise<readonly FoundPartition[]> {
+  const usesTopicIds = apiVersion >= firstVersionWithTopicIds;
+  const topics = partitions.map(({ topic, topicId }) =>
+    usesTopicIds ? services.image.topicById(topicId) : services.image.topic(topic),
+  );
+  const sought = partitions.map(({ partition }, index): FoundPartition => {
+    const topic = topics[index];
+    if (topic === undefined && usesTopicIds) return { error: ErrorCode.UNKNOWN_TOPIC_ID };
+    return findPartition(services, topic, partition);
+  });
+  if (!sought.some(isElsewhere)) return sought;
+  const waitMs = sought.some(({ log }) => log !== undefined) ? waitBesideOthersMs : undefined;
+  return Promise.all(
+    sought.map(async (found, index) => {
+      if (!isElsewhere(found)) return found;
+      return findPartitionSoon(services, topics[index], partitions[index]!.partition, waitMs);
+    }),
+  );
+}
+
+const isElsewhere = ({ error }: { readonly error?: ErrorCode | undefined }) =>
+  error === ErrorCode.NOT_LEADER_OR_FOLLOWER;
+
+/** Where the partitions are that were given up while the fetch waited or read: the client goes straight on to there. */
+async function findLeft(
+  targets: readonly FetchTarget[],
+  fetched: readonly FetchedPartition[],
+  services: Services,
+): Promise<ReadonlyMap<PartitionLog, MissingPartition>> {
+  const left = targets.filter((_, index) => isElsewhere(fetched[index]!));
+  const waitMs = left.length < targets.length ? waitBesideOthersMs : undefined;
+  const found = await Promise.all(
+    left.map(async ({ log: { topicId, partition } }): Promise<MissingPartition> => {
+      const whereabouts = await services.finder.find(topicId, partition, waitMs);
+      if (services.image.topicById(topicId) === undefined) return { error: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
+      const leader = whereabouts === 'here' ? services.image.partition(topicId, partition) : whereabouts;
+      return { error: ErrorCode.NOT_LEADER_OR_FOLLOWER, leader };
+    }),
+  );
+  return new Map(left.map(({ log }, index) => [log, found[index]!]));
 }
 
 /** As in Kafka a partition that moved away is told at once, but one that does not exist does not keep the others from waiting. */
-function fetchLimits(request: FetchRequest, sought: readonly Sought[], { config }: Services): FetchLimits {
+function fetchLimits(request: FetchRequest, sought: readonly FoundPartition[], { config }: Services): FetchLimits {
   const maxBytes = Math.min(Math.max(0, request.maxBytes), config.fetchMaxBytes);
   const mayWait = !sought.some(({ error }) => error === ErrorCode.NOT_LEADER_OR_FOLLOWER);
   return { maxBytes, minBytes: Math.min(request.minBytes, maxBytes), maxWaitMs: mayWait ? request.maxWaitMs : 0 };
@@ -163,7 +214,7 @@ function partitionsOf(
   return known.partitions;
 }
 
-function newsOf(result: FetchedPartition): FetchNews {
+function newsOf(result: FetchResult): FetchNews {
   if (result.error !== undefined) {
     const none = { recordBytes: 0, highWatermark: unknownOffset, logStartOffset: unknownOffset };
     return { ...none, isError: true, isDiverging: false };
@@ -211,9 +262,8 @@ function failedPartition(partitionIndex: number, errorCode: ErrorCode): Partitio
 
 /** With an error that sends the client to another broker comes where that is, as far as known (KIP-951). */
 function refusedPartition(
-  { topicId, partition }: FetchPartition,
-  error: ErrorCode,
-  { log }: Sought,
+  { partition }: FetchPartition,
+  { error, log, leader }: RefusedPartition,
   apiVersion: number,
   { image }: Services,
   endpoints: Map<number, NodeEndpoint>,
@@ -224,9 +274,9 @@ function refusedPartition(
   const failed = failedPartition(partition, error);
   const isOfLeader = error === ErrorCode.NOT_LEADER_OR_FOLLOWER || error === ErrorCode.FENCED_LEADER_EPOCH;
   if (!isOfLeader || apiVersion < firstVersionWithEndpoints) return failed;
-  const hint = leaderHint(image, topicId, partition);
+  const hint = leaderHint(image, leader ?? (log && image.partition(log.topicId, log.partition)));
   if (hint === undefined) return failed;
-  if (hint.endpoint !== undefined) endpoints.set(hint.endpoint.nodeId, hint.endpoint);
+  endpoints.set(hint.endpoint.nodeId, hint.endpoint);
   const { leaderId, leaderEpoch } = hint.currentLeader;
   return { ...failed, currentLeader: { leaderId, leaderEpoch: log?.leaderEpoch ?? leaderEpoch } };
 }

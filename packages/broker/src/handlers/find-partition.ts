@@ -1,15 +1,24 @@
-/** From what a client calls a partition to its log here, or the error that says why not. */
+/**
+ * From what a client calls a partition to its log here, or the error that says why not. Nobody is sent to another broker on the word
+ * of memory alone: see partition-finder.ts.
+ */
 import { ErrorCode } from '@kafscale/protocol';
 import type { PartitionLog } from '../log/partition-log.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
+import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
 import type { Services } from './services.ts';
 
-export type FoundPartition =
-  { readonly log: PartitionLog; readonly error?: undefined } | { readonly log?: undefined; readonly error: ErrorCode };
+export interface MissingPartition {
+  readonly log?: undefined;
+  readonly error: ErrorCode;
+  /** Who owns it, where that was looked up. */
+  readonly leader?: PartitionImage | undefined;
+}
+
+export type FoundPartition = { readonly log: PartitionLog; readonly error?: undefined } | MissingPartition;
 
 /**
  * `topic` is undefined for one that does not exist. NOT_LEADER_OR_FOLLOWER for a partition that exists but is not open here, be it
- * another broker's or nobody's yet.
+ * another broker's or nobody's yet; that is for `findPartitionSoon` to tell.
  */
 export function findPartition(
   { logs }: Pick<Services, 'logs'>,
@@ -21,4 +30,19 @@ export function findPartition(
   }
   const log = logs.get(topic.topicId, partition);
   return log === undefined ? { error: ErrorCode.NOT_LEADER_OR_FOLLOWER } : { log };
+}
+
+/** Waits up to `waitMs` (the finder's own time unless told) for a partition that is about to be opened here, and knows where others are. */
+export async function findPartitionSoon(
+  services: Pick<Services, 'logs' | 'finder' | 'image'>,
+  topic: TopicImage | undefined,
+  partition: number,
+  waitMs?: number,
+): Promise<FoundPartition> {
+  const found = findPartition(services, topic, partition);
+  if (topic === undefined || found.error !== ErrorCode.NOT_LEADER_OR_FOLLOWER) return found;
+  const whereabouts = await services.finder.find(topic.topicId, partition, waitMs);
+  if (services.image.topicById(topic.topicId) === undefined) return { error: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
+  if (whereabouts === 'here') return findPartition(services, topic, partition);
+  return { error: ErrorCode.NOT_LEADER_OR_FOLLOWER, leader: whereabouts };
 }

@@ -49,7 +49,7 @@ class Client {
     const { api } = handler;
     const received = api.request.decode(api.request.encode(request, apiVersion), apiVersion);
     const { coordinator: groups, image, clock } = this.fixture;
-    const services = { groups, image, clock } as Partial<Services> as Services;
+    const services = { groups, image, clock } as unknown as Services;
     const answered = (await handler.handle(received, context(apiVersion), services)) as Response;
     return api.response.decode(api.response.encode(answered, apiVersion), apiVersion);
   }

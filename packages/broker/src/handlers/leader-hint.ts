@@ -1,24 +1,30 @@
 /** Where a partition's leader is, told beside the error that sends a client away (KIP-951), so that it need not ask for metadata. */
-import type { MetadataImage } from '../metadata/metadata-image.ts';
+import { livingOwner } from '../metadata/living-owner.ts';
+import type { MetadataImage, PartitionImage } from '../metadata/metadata-image.ts';
 
 export interface LeaderHint {
   readonly currentLeader: { readonly leaderId: number; readonly leaderEpoch: number };
-  /** The leader's address, when it is known and alive. */
-  readonly endpoint:
-    { readonly nodeId: number; readonly host: string; readonly port: number; readonly rack: string | null } | undefined;
+  readonly endpoint: {
+    readonly nodeId: number;
+    readonly host: string;
+    readonly port: number;
+    readonly rack: string | null;
+  };
 }
 
 /** What stands in an answer that has nothing to tell. */
 export const noLeader = { leaderId: -1, leaderEpoch: -1 };
 
-/** Undefined when the image knows no such partition. */
-export function leaderHint(image: MetadataImage, topicId: string, partition: number): LeaderHint | undefined {
-  const state = image.partition(topicId, partition);
-  if (state === undefined) return undefined;
-  const leaderId = state.owner === '' ? -1 : state.brokerId;
-  const node = image.brokers().find(({ brokerId }) => brokerId === leaderId);
+/** Undefined while the partition has no owner that is known to live: the client then asks for metadata. */
+export function leaderHint(
+  image: Pick<MetadataImage, 'brokers'>,
+  partition: PartitionImage | undefined,
+): LeaderHint | undefined {
+  const node = partition && livingOwner(image, partition);
+  if (node === undefined) return undefined;
+  const { brokerId: leaderId, host, port, rack } = node;
   return {
-    currentLeader: { leaderId, leaderEpoch: state.leaderEpoch },
-    endpoint: node && { nodeId: leaderId, host: node.host, port: node.port, rack: node.rack || null },
+    currentLeader: { leaderId, leaderEpoch: partition!.leaderEpoch },
+    endpoint: { nodeId: leaderId, host, port, rack: rack || null },
   };
 }

@@ -1,6 +1,6 @@
 /** Who leads a partition, as Metadata and DescribeTopicPartitions tell it. */
 import { ErrorCode } from '@kafscale/protocol';
-import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+import type { ClusterImage, MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
 
 export interface Leadership {
   readonly errorCode: ErrorCode;
@@ -12,14 +12,24 @@ export interface Leadership {
   readonly offlineReplicas: readonly number[];
 }
 
+/** The broker that decides who owns what. Admin requests may go to any, so while there is none this one will do. */
+export function controllerId(image: Pick<ClusterImage, 'controller' | 'brokerOf'>, thisBroker: number): number {
+  const { controller } = image;
+  const broker = controller === undefined ? undefined : image.brokerOf(controller);
+  return broker?.brokerId ?? thisBroker;
+}
+
 /** Answers for many partitions at one moment. */
 export class Leaderships {
   readonly #image: MetadataImage;
   readonly #brokerIds: readonly number[];
+  /** Where an incarnation is in `brokerIds`. */
+  readonly #positions: ReadonlyMap<string, number>;
 
   constructor(image: MetadataImage) {
     this.#image = image;
     this.#brokerIds = image.brokers().map(({ brokerId }) => brokerId);
+    this.#positions = new Map(image.brokers().map(({ incarnation }, index) => [incarnation, index]));
   }
 
   /**
@@ -29,8 +39,8 @@ export class Leaderships {
   of({ topicId, replicationFactor }: TopicImage, partition: number): Leadership {
     const state = this.#image.partition(topicId, partition);
     const leaderEpoch = state?.leaderEpoch ?? -1;
-    const position = state === undefined || state.owner === '' ? -1 : this.#brokerIds.indexOf(state.brokerId);
-    if (state === undefined || position < 0) {
+    const position = state && this.#positions.get(state.owner);
+    if (state === undefined || position === undefined) {
       const offline = state === undefined || state.owner === '' ? [] : [state.brokerId];
       return {
         errorCode: ErrorCode.LEADER_NOT_AVAILABLE,

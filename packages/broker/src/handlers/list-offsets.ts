@@ -11,7 +11,7 @@ import { leaderEpochError } from '../log/read/fetch-records.ts';
 import type { TimestampedOffset } from '../log/time-index.ts';
 import { StorageError } from '../storage/storage-error.ts';
 import { defineHandler, type RequestContext } from './define-handler.ts';
-import { findPartition } from './find-partition.ts';
+import { findPartitionSoon, type FoundPartition } from './find-partition.ts';
 import { inGroups } from './in-groups.ts';
 import type { Services } from './services.ts';
 
@@ -58,11 +58,17 @@ export const listOffsetsHandler = defineHandler({
     const wanted = request.topics.flatMap(({ name, partitions }) =>
       partitions.map((partition) => ({ name, partition, isDuplicate: duplicates.has(nameOf(name, partition)) })),
     );
-    const answers = await inGroups(wanted, maxConcurrentLookups, async ({ name, partition, isDuplicate }) => {
+    const sought = await Promise.all(
+      wanted.map(async ({ name, partition, isDuplicate }) => {
+        const found = await findPartitionSoon(services, services.image.topic(name), partition.partitionIndex);
+        return { partition, isDuplicate, found };
+      }),
+    );
+    const answers = await inGroups(sought, maxConcurrentLookups, async ({ partition, isDuplicate, found }) => {
       const { partitionIndex } = partition;
       if (isDuplicate && context.apiVersion > 0) return failed(partitionIndex, ErrorCode.INVALID_REQUEST);
       try {
-        return await lookUp(name, partition, context, services);
+        return await lookUp(found, partition, context, services);
       } catch (error) {
         return failed(partitionIndex, errorOf(error));
       }
@@ -94,7 +100,7 @@ function duplicatesIn({ topics }: ListOffsetsRequest): ReadonlySet<string> {
 }
 
 async function lookUp(
-  topic: string,
+  { log, error }: FoundPartition,
   partition: PartitionRequest,
   { apiVersion, signal }: RequestContext,
   services: Services,
@@ -102,7 +108,6 @@ async function lookUp(
   const { partitionIndex, timestamp } = partition;
   const isUnsupported = timestamp < 0n && apiVersion < (firstVersionOf.get(timestamp) ?? Infinity);
   if (apiVersion > 0 && isUnsupported) return failed(partitionIndex, ErrorCode.UNSUPPORTED_VERSION);
-  const { log, error } = findPartition(services, services.image.topic(topic), partitionIndex);
   if (log === undefined) return failed(partitionIndex, error);
   const epochError = leaderEpochError(log, partition.currentLeaderEpoch);
   if (epochError !== undefined) return failed(partitionIndex, epochError);
@@ -145,7 +150,7 @@ const safeNumber = (timestamp: bigint) =>
 
 /** v0: up to `maxNumOffsets` starts of extents that were full before the timestamp, latest first; for -1 the end before them. */
 function segmentStarts(log: PartitionLog, { timestamp, maxNumOffsets }: PartitionRequest): number[] {
-  const starts = log.extents.map(({ baseOffset }) => Math.max(baseOffset, log.logStartOffset));
+  const starts = partsOf(log).map(({ baseOffset }) => Math.max(baseOffset, log.logStartOffset));
   if (starts.length === 0) starts.push(log.logStartOffset);
   const offsets = offsetsBefore(log, timestamp, starts).reverse();
   return [...new Set(offsets)].slice(0, Math.max(0, maxNumOffsets));
@@ -154,9 +159,12 @@ function segmentStarts(log: PartitionLog, { timestamp, maxNumOffsets }: Partitio
 function offsetsBefore(log: PartitionLog, timestamp: bigint, starts: readonly number[]): number[] {
   if (timestamp === specialTimestamp.latest) return [...starts, log.highWatermark];
   if (timestamp === specialTimestamp.earliest) return [log.logStartOffset];
-  const later = log.extents.findIndex(({ maxTimestamp }) => BigInt(maxTimestamp) > timestamp);
+  const later = partsOf(log).findIndex(({ maxTimestamp }) => BigInt(maxTimestamp) > timestamp);
   return starts.slice(0, later < 0 ? starts.length : later);
 }
+
+/** What stands for Kafka's segments: a chunk of many counts as one, since nobody needs its list for this. */
+const partsOf = ({ chunks, extents }: PartitionLog) => [...chunks, ...extents];
 
 function errorOf(error: unknown): ErrorCode {
   if (error instanceof KafkaError) return error.code;

@@ -1,14 +1,15 @@
 /**
  * Metadata v0-13: the brokers, and topics with the leaders of their partitions. A topic that is not there is created when broker and
- * client allow it; the answer waits a moment for it to be ready. Asking by id (v12) never creates. Any broker takes admin requests,
- * so each names itself as the controller.
+ * client allow it; the answer waits a moment for it to be ready. Asking by id (v12) never creates. Only living brokers lead. Any broker
+ * takes the admin requests that old clients send to the controller.
  */
 import { ErrorCode, KafkaError, metadataApi, zeroUuid, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import { brokerDefault, isInternalTopic, topicNameFault } from '../cluster/topic-rules.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
+import { imageShows } from '../metadata/image-shows.ts';
+import type { ClusterImage, TopicImage } from '../metadata/metadata-image.ts';
 import { clusterOperations, operationsNotAsked, topicOperations } from './authorized-operations.ts';
 import { defineHandler } from './define-handler.ts';
-import { Leaderships } from './leadership.ts';
+import { controllerId, Leaderships } from './leadership.ts';
 import type { Services } from './services.ts';
 
 type MetadataRequest = RequestOf<typeof metadataApi>;
@@ -39,7 +40,7 @@ export const metadataHandler = defineHandler({
         rack: rack === '' ? null : rack,
       })),
       clusterId: image.clusterId,
-      controllerId: brokerConfigs.brokerId,
+      controllerId: controllerId(image, brokerConfigs.brokerId),
       topics,
       clusterAuthorizedOperations: request.includeClusterAuthorizedOperations ? clusterOperations : operationsNotAsked,
     };
@@ -70,19 +71,19 @@ async function findTopics(
   services: Services,
   signal: AbortSignal,
 ): Promise<TopicEntry[]> {
-  const { topics } = services;
+  const { image } = services;
   const asked = request.topics;
   const operations = request.includeTopicAuthorizedOperations ? topicOperations : operationsNotAsked;
   if (asked === null || (apiVersion === 0 && asked.length === 0)) {
     const leaderships = new Leaderships(services.image);
-    return Array.from(topics.all(), (topic) => describe(topic, leaderships, operations));
+    return Array.from(image.topics(), (topic) => describe(topic, leaderships, operations));
   }
 
   const ids = new Set(asked.map(({ topicId }) => topicId).filter((topicId) => topicId !== zeroUuid));
   if (ids.size > 0) {
     const leaderships = new Leaderships(services.image);
     return Array.from(ids, (topicId) => {
-      const topic = topics.findById(topicId);
+      const topic = image.topicById(topicId);
       if (topic === undefined) return failed(ErrorCode.UNKNOWN_TOPIC_ID, null, topicId);
       return describe(topic, leaderships, operations);
     });
@@ -92,7 +93,7 @@ async function findTopics(
   const refused = await createMissing(names, request, services, signal);
   const leaderships = new Leaderships(services.image);
   return names.map((name) => {
-    const topic = topics.find(name);
+    const topic = image.topic(name);
     if (topic !== undefined) return describe(topic, leaderships, operations);
     return { ...failed(refused.get(name) ?? faultOf(name), name), topicAuthorizedOperations: operations };
   });
@@ -102,13 +103,13 @@ async function findTopics(
 async function createMissing(
   names: readonly string[],
   { allowAutoTopicCreation }: MetadataRequest,
-  { topics, config }: Services,
+  { topics, config, image, clock }: Services,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, ErrorCode>> {
   const refused = new Map<string, ErrorCode>();
   if (!config.autoCreateTopics || !allowAutoTopicCreation) return refused;
   const missing = names.filter(
-    (name) => topics.find(name) === undefined && topicNameFault(name) === undefined && !isInternalTopic(name),
+    (name) => image.topic(name) === undefined && topicNameFault(name) === undefined && !isInternalTopic(name),
   );
   await Promise.all(
     missing.slice(0, maxCreations).map(async (name) => {
@@ -122,13 +123,21 @@ async function createMissing(
         await topics.create({ name, ...byDefault }, { timeoutMs: creationWaitMs, signal });
       } catch (error) {
         if (!(error instanceof KafkaError)) throw error;
-        // Anything else is seen by the client's next request: somebody else created it, or the store is away for a moment.
         if (error.code === ErrorCode.INVALID_TOPIC_EXCEPTION) refused.set(name, error.code);
+        // Another broker created it, and the image is about to show it; unless it is on its way out.
+        const isOver = () => image.topic(name) !== undefined || isDeleting(name, image);
+        if (error.code === ErrorCode.TOPIC_ALREADY_EXISTS) {
+          await imageShows(image, isOver, { clock, timeoutMs: creationWaitMs, signal });
+        }
+        // Anything else is seen by the client's next request: the store is away for a moment.
       }
     }),
   );
   return refused;
 }
+
+const isDeleting = (name: string, image: ClusterImage) =>
+  [...image.deletingTopics()].some((topic) => topic.name === name);
 
 function describe(topic: TopicImage, leaderships: Leaderships, operations: number): TopicEntry {
   return {

@@ -6,7 +6,7 @@ import { ErrorCode, offsetForLeaderEpoch, type RequestOf, type ResponseOf } from
 import { endOfEpoch } from '../log/leader-epochs.ts';
 import { leaderEpochError } from '../log/read/fetch-records.ts';
 import { defineHandler } from './define-handler.ts';
-import { findPartition } from './find-partition.ts';
+import { findPartitionSoon } from './find-partition.ts';
 import type { Services } from './services.ts';
 
 type TopicRequest = RequestOf<typeof offsetForLeaderEpoch>['topics'][number];
@@ -24,18 +24,23 @@ export const offsetForLeaderEpochHandler = defineHandler({
     })),
   }),
 
-  handle: (request, _context, services) => ({
-    throttleTimeMs: 0,
-    topics: request.topics.map(({ topic, partitions }) => ({
+  async handle(request, _context, services) {
+    const wanted = request.topics.flatMap(({ topic, partitions }) =>
+      partitions.map((partition) => ({ topic, partition })),
+    );
+    const ends = await Promise.all(wanted.map(({ topic, partition }) => endOf(topic, partition, services)));
+    const next = ends.values();
+    const topics = request.topics.map(({ topic, partitions }) => ({
       topic,
-      partitions: partitions.map((partition) => endOf(topic, partition, services)),
-    })),
-  }),
+      partitions: partitions.map(() => next.next().value!),
+    }));
+    return { throttleTimeMs: 0, topics };
+  },
 });
 
-function endOf(topic: string, request: PartitionRequest, services: Services): PartitionResponse {
+async function endOf(topic: string, request: PartitionRequest, services: Services): Promise<PartitionResponse> {
   const { partition, currentLeaderEpoch, leaderEpoch } = request;
-  const { log, error } = findPartition(services, services.image.topic(topic), partition);
+  const { log, error } = await findPartitionSoon(services, services.image.topic(topic), partition);
   if (log === undefined) return failed(partition, error);
   const epochError = leaderEpochError(log, currentLeaderEpoch);
   if (epochError !== undefined) return failed(partition, epochError);

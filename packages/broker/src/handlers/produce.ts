@@ -1,7 +1,8 @@
 /**
  * Produce v0-13: batches are judged, appended in the order they stand in the request, and answered once they are durable; acks 1
- * means the same as acks all. Versions 0-2 are advertised for librdkafka's sake and end the connection, as in Kafka 4. The new
- * leader stands beside NOT_LEADER_OR_FOLLOWER (KIP-951). Not implemented: transactions.
+ * means the same as acks all. Versions 0-2 are advertised for librdkafka's sake and end the connection, as in Kafka 4. Batches for a
+ * partition that is about to be opened here, or on its way to another broker, wait a moment for that; the new leader stands beside
+ * NOT_LEADER_OR_FOLLOWER (KIP-951). Not implemented: transactions.
  */
 import {
   ErrorCode,
@@ -14,10 +15,11 @@ import {
   type ResponseOf,
   type TopicConfig,
 } from '@kafscale/protocol';
+import type { Whereabouts } from '../cluster/partition-finder.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { lastSequence } from '../log/producer-state.ts';
 import type { AppendOutcome } from '../log/write/pending-batch.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
+import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
 import { CloseConnection, defineHandler, noResponse } from './define-handler.ts';
 import { findPartition } from './find-partition.ts';
 import { leaderHint, noLeader } from './leader-hint.ts';
@@ -55,7 +57,7 @@ export const produceHandler = defineHandler({
     if (apiVersion < oldestServedVersion) throw new CloseConnection(`Produce version ${apiVersion} is not served`);
     if (!knownAcks.has(request.acks)) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
     return new Promise<Response | typeof noResponse>((resolve, reject) => {
-      const append = new ProduceAppend(request, apiVersion, services, (responses) => {
+      const append = new ProduceAppend(request, apiVersion, services, reject, (responses) => {
         if (request.acks !== 0) resolve(respond(responses, append.nodeEndpoints));
         else if (append.failed) reject(new CloseConnection('a request without acknowledgement failed'));
         else resolve(noResponse);
@@ -78,6 +80,7 @@ class ProduceAppend {
   readonly #request: Request;
   readonly #apiVersion: number;
   readonly #services: Services;
+  readonly #reject: (error: unknown) => void;
   readonly #done: (responses: readonly TopicResponse[]) => void;
   readonly #responses: TopicResponse[] = [];
   /** Batches without outcome, and one for the loop that makes them. */
@@ -87,11 +90,13 @@ class ProduceAppend {
     request: Request,
     apiVersion: number,
     services: Services,
+    reject: (error: unknown) => void,
     done: (responses: readonly TopicResponse[]) => void,
   ) {
     this.#request = request;
     this.#apiVersion = apiVersion;
     this.#services = services;
+    this.#reject = reject;
     this.#done = done;
   }
 
@@ -115,13 +120,16 @@ class ProduceAppend {
 
   #appendPartition(topic: TopicImage | undefined, records: Buffer | null, response: Mutable<PartitionResponse>): void {
     const found = findPartition(this.#services, topic, response.index);
-    if (found.error !== undefined) {
-      this.#refuse(response, found.error, null);
-      if (found.error === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#hintLeader(response, topic!.topicId);
-      return;
-    }
+    if (found.error === ErrorCode.NOT_LEADER_OR_FOLLOWER) {
+      const { topicId } = topic!;
+      this.#look(topicId, response, (log) => this.#appendTo(log, topic!, records, response));
+    } else if (found.error !== undefined) this.#refuse(response, found.error, null);
+    else this.#appendTo(found.log, topic!, records, response);
+  }
+
+  #appendTo(log: PartitionLog, topic: TopicImage, records: Buffer | null, response: Mutable<PartitionResponse>): void {
     const nowMs = this.#services.clock.wallMs();
-    const rules = rulesOf(topic!.config);
+    const rules = rulesOf(topic.config);
     const verdict = validateProducedBatch(records, rules, { apiVersion: this.#apiVersion, nowMs });
     if (verdict.errorCode !== ErrorCode.NONE) {
       this.#refuse(response, verdict.errorCode, verdict.errorMessage);
@@ -136,10 +144,16 @@ class ProduceAppend {
     const usesAppendTime = rules.timestampType === 'LogAppendTime';
     batch.setMaxTimestamp(rules.timestampType, usesAppendTime ? nowMs : verdict.maxTimestamp);
     if (usesAppendTime) response.logAppendTimeMs = BigInt(nowMs);
-    this.#append(found.log, batch, response);
+    this.#append(log, batch, response, (next) => this.#append(next, batch, response));
   }
 
-  #append(log: PartitionLog, batch: RecordBatchView, response: Mutable<PartitionResponse>): void {
+  /** `again` appends to a later log of the partition, when this one takes no more; without it the client is told. */
+  #append(
+    log: PartitionLog,
+    batch: RecordBatchView,
+    response: Mutable<PartitionResponse>,
+    again?: (log: PartitionLog) => void,
+  ): void {
     const { recordCount, baseSequence } = batch;
     this.#open += 1;
     this.#services.appender.append(
@@ -153,19 +167,60 @@ class ProduceAppend {
         firstSequence: baseSequence,
         lastSequence: lastSequence(baseSequence, recordCount),
       },
-      (outcome) => this.#settled(log, outcome, response),
+      (outcome) => this.#settled(log, outcome, response, again),
     );
   }
 
-  #settled(log: PartitionLog, outcome: AppendOutcome, response: Mutable<PartitionResponse>): void {
+  #settled(
+    log: PartitionLog,
+    outcome: AppendOutcome,
+    response: Mutable<PartitionResponse>,
+    again: ((log: PartitionLog) => void) | undefined,
+  ): void {
     if (outcome.committed) {
       response.baseOffset = outcome.baseOffset;
       response.logStartOffset = log.logStartOffset;
-    } else {
-      this.#refuse(response, outcome.error.code, outcome.error.message);
-      if (outcome.error.code === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#hintLeader(response, log.topicId);
-    }
+    } else if (outcome.error.code === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#look(log.topicId, response, again);
+    else this.#refuse(response, outcome.error.code, outcome.error.message);
     this.#settleOne();
+  }
+
+  /**
+   * Goes on with the partition's log once it is open here; or the client hears who the leader is by then. Requests that wait for one
+   * partition go on in their order, before any that comes later.
+   */
+  #look(topicId: string, response: Mutable<PartitionResponse>, found?: (log: PartitionLog) => void): void {
+    this.#open += 1;
+    this.#services.finder.seek(topicId, response.index, (whereabouts) => {
+      try {
+        this.#lookedUp(topicId, response, whereabouts, found);
+      } catch (error) {
+        this.#reject(error); // whoever opened the log must not hear of it
+        return;
+      }
+      this.#settleOne();
+    });
+  }
+
+  #lookedUp(
+    topicId: string,
+    response: Mutable<PartitionResponse>,
+    whereabouts: Whereabouts,
+    found: ((log: PartitionLog) => void) | undefined,
+  ): void {
+    const { logs, image } = this.#services;
+    const log = whereabouts === 'here' ? logs.get(topicId, response.index) : undefined;
+    if (log !== undefined && found !== undefined) found(log);
+    else if (image.topicById(topicId) === undefined) this.#refuse(response, this.#unknownTopic, null);
+    else {
+      this.#refuse(response, ErrorCode.NOT_LEADER_OR_FOLLOWER, null);
+      this.#hintLeader(response, whereabouts === 'here' ? image.partition(topicId, response.index) : whereabouts);
+    }
+  }
+
+  get #unknownTopic(): ErrorCode {
+    const usesTopicIds = this.#apiVersion >= firstVersionWithTopicIds;
+    return usesTopicIds ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
   }
 
   #settleOne(): void {
@@ -180,14 +235,12 @@ class ProduceAppend {
     response.logAppendTimeMs = -1n;
   }
 
-  #hintLeader(response: Mutable<PartitionResponse>, topicId: string): void {
-    const hint = leaderHint(this.#services.image, topicId, response.index);
+  #hintLeader(response: Mutable<PartitionResponse>, leader: PartitionImage | undefined): void {
+    const hint = leaderHint(this.#services.image, leader);
     if (hint === undefined) return;
     response.currentLeader = hint.currentLeader;
     const { endpoint } = hint;
-    if (endpoint && !this.nodeEndpoints.some(({ nodeId }) => nodeId === endpoint.nodeId)) {
-      this.nodeEndpoints.push(endpoint);
-    }
+    if (!this.nodeEndpoints.some(({ nodeId }) => nodeId === endpoint.nodeId)) this.nodeEndpoints.push(endpoint);
   }
 }
 

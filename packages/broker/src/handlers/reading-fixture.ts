@@ -1,6 +1,7 @@
 /** For tests of the handlers that read: services over logs in a memory store, and topics that a test makes. */
 import { brokerConfigSchema, KafkaError, parseTopicConfig, type ErrorCode } from '@kafscale/protocol';
 import { seededRandom, type Clock } from '@kafscale/runtime';
+import { PartitionFinder } from '../cluster/partition-finder.ts';
 import { DelayedFetches } from '../log/delayed-fetch.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
@@ -37,25 +38,38 @@ export class ReadingServices {
   proofError: ErrorCode | undefined;
   /** Asked for by answers that must be true of now. */
   proofs = 0;
+  readonly finder: PartitionFinder;
   readonly #topics = new Map<string, TopicImage>();
-  readonly #logs = new PartitionLogs();
+  readonly #logs = new PartitionLogs((log) => this.finder.opened(log.topicId, log.partition));
 
   constructor(clock: Clock, settings: ReadingSettings = { hotTailBytes: 1 << 20 }) {
     this.reading = new ReadingFixture(settings);
-    const image: Pick<MetadataImage, 'topic' | 'topicById' | 'partition' | 'brokers'> = {
+    const image: Pick<MetadataImage, 'topic' | 'topicById' | 'partition' | 'brokers' | 'onChange'> = {
       topic: (name) => this.#topics.get(name),
       topicById: (topicId) => [...this.#topics.values()].find((topic) => topic.topicId === topicId),
       partition: (topicId, partition) => this.partitions.get(`${topicId}/${partition}`),
       brokers: () => this.brokers,
+      onChange: () => () => undefined,
     };
+    this.finder = new PartitionFinder({
+      image,
+      clock,
+      incarnation: 'me',
+      waitMs: 500,
+      currentOwner: (topicId, partition) => {
+        const elsewhere = { owner: 'another', brokerId: 9, leaderEpoch: 0 };
+        return Promise.resolve(this.partitions.get(`${topicId}/${partition}`) ?? elsewhere);
+      },
+    });
     const parts = {
       config: brokerConfigSchema.parse({}),
       clock,
       metrics: createMetrics(),
       image,
       logs: this.#logs,
+      finder: this.finder,
       reader: this.reading.reader,
-      timeIndex: new TimeIndex(this.reading.reader),
+      timeIndex: new TimeIndex(this.reading.reader, this.reading.spans),
       delayedFetches: new DelayedFetches(clock),
       fetchSessions: new FetchSessions(clock, seededRandom(1), {
         maxSessions: 10,
@@ -81,6 +95,18 @@ export class ReadingServices {
       this.#logs.open(log);
       return log;
     });
+  }
+
+  /** Opens the partition in a later epoch than before. */
+  openPartition(name: string, partition: number, leaderEpoch: number): PartitionLog {
+    const { topicId } = this.#topics.get(name)!;
+    const log = makeLog({ topicName: name, topicId, partition, leaderEpoch });
+    this.#logs.open(log);
+    return log;
+  }
+
+  removeTopic(name: string): void {
+    this.#topics.delete(name);
   }
 
   configure(name: string, configs: Readonly<Record<string, string>>): void {

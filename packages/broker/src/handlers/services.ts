@@ -1,6 +1,7 @@
 /** What handlers may use: the broker's components, built by `broker.ts`. */
 import type { BrokerConfig } from '@kafscale/protocol';
 import type { Clock } from '@kafscale/runtime';
+import type { PartitionFinder } from '../cluster/partition-finder.ts';
 import type { Topics } from '../cluster/topics.ts';
 import type { BrokerConfigs } from '../config/dynamic-config.ts';
 import type { DelayedFetches } from '../log/delayed-fetch.ts';
@@ -11,7 +12,7 @@ import type { PartitionLogs } from '../log/partition-logs.ts';
 import type { LogReader } from '../log/read/log-reader.ts';
 import type { TimeIndex } from '../log/time-index.ts';
 import type { LogAppender } from '../log/write/log-appender.ts';
-import type { MetadataImage } from '../metadata/metadata-image.ts';
+import type { ClusterImage } from '../metadata/metadata-image.ts';
 import type { BrokerMetrics } from '../metrics/metrics.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
 import type { FetchSessions } from './fetch-sessions.ts';
@@ -20,10 +21,12 @@ export interface Services {
   readonly config: BrokerConfig;
   readonly clock: Clock;
   readonly metrics: BrokerMetrics;
-  readonly image: MetadataImage;
+  readonly image: ClusterImage;
   readonly topics: Topics;
   readonly brokerConfigs: BrokerConfigs;
   readonly logs: PartitionLogs;
+  /** Where partitions are that are not open here. */
+  readonly finder: PartitionFinder;
   readonly groups: GroupCoordinator;
   readonly appender: LogAppender;
   readonly producerIds: ProducerIds;

@@ -3,7 +3,13 @@ import type { PartitionLog } from './partition-log.ts';
 
 export class PartitionLogs {
   readonly #byTopic = new Map<string, Map<number, PartitionLog>>();
+  readonly #onOpen: (log: PartitionLog) => void;
   #count = 0;
+
+  /** `onOpen` runs in the turn in which a log is opened, before anybody else can find it. */
+  constructor(onOpen: (log: PartitionLog) => void = () => undefined) {
+    this.#onOpen = onOpen;
+  }
 
   get(topicId: string, partition: number): PartitionLog | undefined {
     return this.#byTopic.get(topicId)?.get(partition);
@@ -23,6 +29,7 @@ export class PartitionLogs {
     this.#count += 1;
     if (partitions === undefined) this.#byTopic.set(log.topicId, new Map([[log.partition, log]]));
     else partitions.set(log.partition, log);
+    this.#onOpen(log);
   }
 
   /** Closes and forgets the partition, waking whoever waits on it. */
