@@ -99,13 +99,13 @@ export const plants: readonly Plant[] = [
     edits: [
       {
         file: flusher,
-        replace: `    const abandoned = this.#open;\n`,
-        by: `    const abandoned = new FlushBuffer(-1);\n`,
+        replace: `    const abandoned = [...this.#due.splice(0), this.#open];\n`,
+        by: `    const abandoned: FlushBuffer[] = [];\n`,
       },
       {
         file: flusher,
-        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned.sequence;
-    this.#open = new FlushBuffer(abandoned.sequence + 1);
+        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+    this.#open = new FlushBuffer(this.#open.sequence + 1);
 `,
         by: `    const firstFailed = failed[0]?.flush.sequence ?? this.#open.sequence;\n`,
       },
@@ -177,8 +177,8 @@ export const plants: readonly Plant[] = [
       },
       {
         file: 'log/stored-log-starts.ts',
-        replace: `        return { ...record, logStartOffset };\n      });\n`,
-        by: `        return { ...record, logStartOffset };\n      });\n      void stored.catch(() => undefined);\n`,
+        replace: `        return withoutDeadSegments({ ...record, logStartOffset });\n      });\n`,
+        by: `        return withoutDeadSegments({ ...record, logStartOffset });\n      });\n      void stored.catch(() => undefined);\n`,
       },
     ],
     shows: ['went back'],
@@ -319,13 +319,13 @@ ${commitCall}`,
       },
       {
         file: flusher,
-        replace: `    const abandoned = this.#open;\n`,
-        by: `    const abandoned = new FlushBuffer(-1);\n`,
+        replace: `    const abandoned = [...this.#due.splice(0), this.#open];\n`,
+        by: `    const abandoned: FlushBuffer[] = [];\n`,
       },
       {
         file: flusher,
-        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned.sequence;
-    this.#open = new FlushBuffer(abandoned.sequence + 1);
+        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+    this.#open = new FlushBuffer(this.#open.sequence + 1);
 `,
         by: `    const firstFailed = Number.MAX_SAFE_INTEGER;\n`,
       },

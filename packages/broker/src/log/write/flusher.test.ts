@@ -93,7 +93,21 @@ function setUp({ maxUploads = 3, tailBytes = 100_000 } = {}) {
   const outcomes: AppendOutcome[] = [];
   const append = () => flusher.append(writer, batchToAppend(), (outcome) => outcomes.push(outcome));
   return {
-    ...{ clock, tried, fates, committedKeys, flusher, committer, writer, outcomes, append, pool, arena, hotTail },
+    ...{
+      clock,
+      objects,
+      tried,
+      fates,
+      committedKeys,
+      flusher,
+      committer,
+      writer,
+      outcomes,
+      append,
+      pool,
+      arena,
+      hotTail,
+    },
     refuse: (error: MetadataError) => (refusal = error),
   };
 }
@@ -127,6 +141,61 @@ describe('Flusher', () => {
     await clock.advanceAsync(200);
     expect(committedKeys).toEqual(['0', '1', '2']);
     expect(offsets(outcomes)).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it('keeps every flush within its bounds however much is accepted while uploads hang', async () => {
+    const { append, clock, fates, pool, objects, outcomes, committedKeys } = setUp({ maxUploads: 2 });
+    fates.push(900, 900);
+    for (let batch = 0; batch < 100; batch += 1) {
+      append();
+      if (batch % 10 === 0) await clock.advanceAsync(1);
+    }
+    expect(pool.bytesInUse).toBeLessThanOrEqual(2 * 4_096);
+    await clock.advanceAsync(5_000);
+    expect(offsets(outcomes)).toEqual(Array.from({ length: 100 }, (_, offset) => offset));
+    expect(committedKeys).toEqual(Array.from({ length: committedKeys.length }, (_, sequence) => `${sequence}`));
+    for await (const { sizeBytes } of objects.list('')) expect(sizeBytes).toBeLessThan(2_000);
+  });
+
+  it('rolls back what waits for an upload with everything else, and gives its offsets out again', async () => {
+    const { append, clock, fates, outcomes, committedKeys } = setUp({ maxUploads: 1 });
+    fates.push('hangs', 'hangs', 'hangs', 'hangs', 'hangs', 'hangs');
+    for (let batch = 0; batch < 50; batch += 1) append();
+    await clock.advanceAsync(6_000);
+    expect(offsets(outcomes)).toEqual(Array(50).fill(ErrorCode.NOT_ENOUGH_REPLICAS));
+    fates.length = 0;
+    append();
+    await clock.advanceAsync(2_000);
+    expect(offsets(outcomes).at(-1)).toBe(0);
+    expect(committedKeys).toHaveLength(1);
+  });
+
+  it('closes what it is told to close when an upload has ended, and says when that is so', async () => {
+    const { append, clock, fates, flusher, tried, outcomes } = setUp({ maxUploads: 1 });
+    fates.push(100);
+    append();
+    await clock.advanceAsync(1);
+    append();
+    let closed = false;
+    void flusher.flush().then(() => (closed = true));
+    append(); // belongs to the next one
+    await clock.advanceAsync(50);
+    expect({ closed, tried: tried.length }).toEqual({ closed: false, tried: 1 });
+    await clock.advanceAsync(60);
+    expect(closed).toBe(true);
+    expect(offsets(outcomes)).toEqual([0, 1, 2]);
+    await expect(flusher.flush()).resolves.toBeUndefined();
+  });
+
+  it('lets nobody wait for a flush that is rolled back', async () => {
+    const { append, clock, fates, flusher } = setUp({ maxUploads: 1 });
+    fates.push('refused');
+    append();
+    append();
+    const flushed = flusher.flush();
+    append();
+    await clock.advanceAsync(1);
+    await expect(flushed).resolves.toBeUndefined();
   });
 
   it('tries an upload without an answer again, under another name', async () => {
@@ -211,7 +280,7 @@ describe('Flusher', () => {
     const { append, flusher, tried } = setUp();
     append();
     expect(tried).toEqual([]);
-    flusher.flush();
+    void flusher.flush();
     expect(tried).toHaveLength(1);
   });
 

@@ -47,7 +47,11 @@ const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
 export class Flusher {
   readonly #dependencies: FlusherDependencies;
   readonly #pacer: FlushPacer;
+  /** Due and waiting for an upload to end, oldest first: however long the store takes, no flush grows beyond its bounds. */
+  readonly #due: FlushBuffer[] = [];
   #open: FlushBuffer;
+  /** Who waits until everything up to a sequence is closed or rolled back. */
+  #waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
   #lastClosedSequence = -1;
   #uploadsInFlight = 0;
   #decisionQueued = false;
@@ -62,6 +66,7 @@ export class Flusher {
 
   /** Takes the batch into the open flush; `listener` learns its outcome, later and exactly once. */
   append(writer: PartitionWriter, batch: BatchToAppend, listener: SettledListener): PendingBatch {
+    if (this.#isFull(this.#open)) this.#setAside();
     const pending = new PendingBatch(writer, batch, this.#open.sequence, listener);
     if (this.#open.isEmpty) this.#pacer.opened();
     this.#open.add(pending);
@@ -75,9 +80,13 @@ export class Flusher {
     this.#queueDecision();
   }
 
-  /** Closes the open flush now, whatever the pacer thinks. */
-  flush(): void {
-    if (!this.#open.isEmpty) this.#closeOpenFlush();
+  /** Closes the open flush as soon as uploads allow, whatever the pacer thinks. Resolves when all accepted so far is closed or rolled back. */
+  async flush(): Promise<void> {
+    if (!this.#open.isEmpty) this.#setAside();
+    this.#closeDue();
+    const last = this.#due.at(-1);
+    if (last === undefined) return;
+    await new Promise<void>((resolve) => this.#waiters.push({ sequence: last.sequence, resolve }));
   }
 
   /**
@@ -85,9 +94,9 @@ export class Flusher {
    * answered with `error`, and offsets and producer sequences return to the committed state.
    */
   rollBack(failed: readonly UploadingFlush[], error: KafkaError): void {
-    const abandoned = this.#open;
-    const firstFailed = failed[0]?.flush.sequence ?? abandoned.sequence;
-    this.#open = new FlushBuffer(abandoned.sequence + 1);
+    const abandoned = [...this.#due.splice(0), this.#open];
+    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+    this.#open = new FlushBuffer(this.#open.sequence + 1);
     this.#lastClosedSequence = this.#dependencies.committer.lastCommittedSequence;
 
     const nextOffsets = new Map<PartitionWriter, number>();
@@ -98,13 +107,16 @@ export class Flusher {
         batches.push(...extent.batches);
       }
     }
-    for (const [writer, accepted] of abandoned.batchesByWriter) {
-      if (!nextOffsets.has(writer)) nextOffsets.set(writer, writer.nextOffset);
-      batches.push(...accepted);
+    for (const { batchesByWriter } of abandoned) {
+      for (const [writer, accepted] of batchesByWriter) {
+        if (!nextOffsets.has(writer)) nextOffsets.set(writer, writer.nextOffset);
+        batches.push(...accepted);
+      }
     }
     for (const [writer, nextOffset] of nextOffsets) writer.rollBack(firstFailed, nextOffset);
     for (const upload of failed) upload.abandon();
     for (const batch of batches) batch.settle({ committed: false, error });
+    this.#wakeWaiters();
   }
 
   /** Nothing is flushed after this. What is open or under way must have been settled before, or is rolled back by the caller. */
@@ -127,16 +139,44 @@ export class Flusher {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     if (this.#closed) return;
+    this.#closeDue();
+    if (this.#due.length > 0) return; // the end of an upload is waited for
     const decision = this.#pacer.decide(this.#open, this.#uploadsInFlight, this.#dependencies.committer.unsettledCount);
-    if (decision === 'close') this.#closeOpenFlush();
-    else if (decision !== 'wait') {
+    if (decision === 'close') {
+      this.#setAside();
+      this.#closeDue();
+    } else if (decision !== 'wait') {
       this.#cancelTimer = this.#dependencies.clock.schedule(decision.afterMs, () => this.#decide());
     }
   }
 
-  #closeOpenFlush(): void {
+  #isFull({ sizeBytes, entryCount }: FlushBuffer): boolean {
+    const { maxBytes, maxEntries } = this.#dependencies.settings;
+    return sizeBytes >= maxBytes || entryCount >= maxEntries;
+  }
+
+  #setAside(): void {
+    this.#due.push(this.#open);
+    this.#open = new FlushBuffer(this.#open.sequence + 1);
+  }
+
+  /** As many as may be uploaded now. */
+  #closeDue(): void {
+    const { maxUploads } = this.#dependencies.settings;
+    while (this.#due.length > 0 && this.#uploadsInFlight < maxUploads) this.#close(this.#due.shift()!);
+    this.#wakeWaiters();
+  }
+
+  #wakeWaiters(): void {
+    const unclosed = (this.#due[0] ?? this.#open).sequence;
+    const closed = this.#waiters.filter(({ sequence }) => sequence < unclosed);
+    if (closed.length === 0) return;
+    this.#waiters = this.#waiters.filter(({ sequence }) => sequence >= unclosed);
+    for (const { resolve } of closed) resolve();
+  }
+
+  #close({ sequence, batchesByWriter }: FlushBuffer): void {
     const { clock, arena, committer, clusterId, incarnation } = this.#dependencies;
-    const { sequence, batchesByWriter } = this.#open;
     const flush = closeFlush(
       {
         clusterId,
@@ -149,7 +189,6 @@ export class Flusher {
       batchesByWriter,
       arena,
     );
-    this.#open = new FlushBuffer(sequence + 1);
     this.#lastClosedSequence = sequence;
     committer.enqueue(this.#upload(flush));
   }
