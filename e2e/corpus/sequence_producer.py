@@ -19,6 +19,8 @@ def stop(*_):
 def delivered(error, message):
     if error is None:
         print(message.partition(), message.offset(), message.value().decode(), sep="\t")
+    else:
+        print("error", error.str(), sep="\t")
 
 
 signal.signal(signal.SIGTERM, stop)

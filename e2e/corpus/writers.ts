@@ -61,18 +61,23 @@ export interface Acknowledged {
   readonly value: string;
 }
 
+/** What a program reports of one record: where it went, or why it did not. */
+type Report = Acknowledged | { readonly failure: string };
+
 /** A program that goes on until it is stopped and reports where each of its records went. */
 export class ReportingProducer {
   readonly #child: ChildProcess;
-  readonly #parse: (line: string) => Acknowledged | undefined;
+  readonly #parse: (line: string) => Report | undefined;
   readonly #ended: Promise<number | null>;
+  /** Records that it gave up, with the reason; filled by `stop`. */
+  readonly failures: string[] = [];
   #output = '';
 
   private constructor(
     program: string,
     args: readonly string[],
     env: Record<string, string>,
-    parse: (line: string) => Acknowledged | undefined,
+    parse: (line: string) => Report | undefined,
   ) {
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, ...env } });
     child.stdout.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
@@ -92,7 +97,9 @@ export class ReportingProducer {
     const rate = ['--throughput', String(perSecond), '--value-prefix', String(prefix)];
     const args = [...tool, '--bootstrap-server', bootstrap, '--topic', topic, ...rate];
     return new ReportingProducer('java', args, {}, (line) => {
-      const report = JSON.parse(line) as { name: string } & Acknowledged;
+      const report = JSON.parse(line) as { name: string; exception?: string; message?: string } & Acknowledged;
+      if (report.name === 'producer_send_error')
+        return { failure: `${report.exception ?? ''} ${report.message ?? ''}` };
       return report.name === 'producer_send_success' ? report : undefined;
     });
   }
@@ -107,6 +114,7 @@ export class ReportingProducer {
     const args = ['-u', program, bootstrap, topic, prefix, String(perSecond)];
     return new ReportingProducer('python3', args, { PYTHONPATH: pythonPath }, (line) => {
       const [partition, offset, value] = line.split('\t');
+      if (partition === 'error') return { failure: offset! };
       return { partition: Number(partition), offset: Number(offset), value: value! };
     });
   }
@@ -116,10 +124,14 @@ export class ReportingProducer {
     this.#child.kill('SIGTERM');
     await this.#ended;
     const whole = this.#output.slice(0, this.#output.lastIndexOf('\n') + 1);
-    return whole
-      .split('\n')
-      .filter((line) => line !== '')
-      .flatMap((line) => this.#parse(line) ?? []);
+    const acknowledged: Acknowledged[] = [];
+    for (const line of whole.split('\n').filter((text) => text !== '')) {
+      const report = this.#parse(line);
+      if (report === undefined) continue;
+      if ('failure' in report) this.failures.push(report.failure);
+      else acknowledged.push(report);
+    }
+    return acknowledged;
   }
 }
 

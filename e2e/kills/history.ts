@@ -4,12 +4,12 @@
  *
  * Each partition has one writer, and record number n of an idempotent one can only ever be at offset n.
  */
-import { readRecords, RecordBatchView } from '@kafscale/protocol';
 import { seededRandom, type Random } from '@kafscale/runtime';
 import { ConnectionClosed } from '@kafscale/testkit';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KillClient, untilReady } from './kill-client.ts';
-import { numberedBatch, numberedRecord, type ProducerIdentity } from './sent-records.ts';
+import { describeBatch, isSameBatch, readPartition, type ReadBatch } from './read-back.ts';
+import { numberedBatch, type ProducerIdentity } from './sent-records.ts';
 
 interface SentBatch {
   readonly first: number;
@@ -25,7 +25,6 @@ const plainPartition = 3;
 export const partitions = [...idempotentPartitions, plainPartition];
 const inFlight = 5;
 const maxRecordsPerBatch = 12;
-const maxDecompressedBytes = 16 * 1024 * 1024;
 
 /** Whether the error says that the broker is gone, which is the point of these suites. */
 function isGone(error: unknown): boolean {
@@ -140,7 +139,7 @@ export class History {
     const faults: string[] = [];
     for (const partition of partitions) {
       const end = await untilReady(() => client.endOffset(partition));
-      const batches = await readPartition(client, partition, end, faults);
+      const batches = await readPartition((offset) => client.fetch(partition, offset), partition, end, faults);
       const isPlain = partition === plainPartition;
       const check = isPlain ? this.#checkPlain.bind(this) : this.#checkIdempotent.bind(this);
       check(partition, batches, faults);
@@ -159,8 +158,8 @@ export class History {
         return;
       }
       const expected = { offset: original.first, first: original.first, count: original.count };
-      if (!same(batch, expected)) {
-        faults.push(`partition ${partition} has ${describe(batch)} where ${describe(expected)} was sent`);
+      if (!isSameBatch(batch, expected)) {
+        faults.push(`partition ${partition} has ${describeBatch(batch)} where ${describeBatch(expected)} was sent`);
         return;
       }
     }
@@ -181,7 +180,7 @@ export class History {
       before = batch.first;
       const original = this.#sent.get(partition)!.find(({ first }) => first === batch.first);
       if (original?.count !== batch.count)
-        faults.push(`partition ${partition} has ${describe(batch)}, which was never sent`);
+        faults.push(`partition ${partition} has ${describeBatch(batch)}, which was never sent`);
     }
     for (const batch of this.#sent.get(partition)!) {
       const there = found.get(batch.first);
@@ -216,63 +215,4 @@ export class History {
     }
     commit.acknowledged = Math.max(offset, commit.acknowledged); // it was seen, so it must stay
   }
-}
-
-interface ReadBatch {
-  readonly offset: number;
-  /** The number of its first record. */
-  readonly first: number;
-  readonly count: number;
-}
-
-const same = (a: ReadBatch, b: ReadBatch): boolean =>
-  a.offset === b.offset && a.first === b.first && a.count === b.count;
-const describe = ({ offset, first, count }: ReadBatch): string =>
-  `records ${first} to ${first + count - 1} at ${offset}`;
-
-/** The whole log of a partition, every record's bytes compared with what its number says it is. */
-async function readPartition(
-  client: KillClient,
-  partition: number,
-  end: number,
-  faults: string[],
-): Promise<ReadBatch[]> {
-  const batches: ReadBatch[] = [];
-  let next = 0;
-  while (next < end) {
-    const bytes = await client.fetch(partition, next);
-    const before = next;
-    for (let at = 0; at + 12 <= bytes.length;) {
-      const batch = new RecordBatchView(bytes, at);
-      if (batch.end > bytes.length) break;
-      at = batch.end;
-      if (batch.baseOffset !== next)
-        faults.push(`partition ${partition} goes on at ${batch.baseOffset} where ${next} is next`);
-      if (batch.crc !== batch.computeCrc())
-        faults.push(`partition ${partition} has a damaged batch at ${batch.baseOffset}`);
-      batches.push(readBatch(partition, batch, faults));
-      next = batch.nextOffset;
-    }
-    if (next === before) {
-      faults.push(`partition ${partition} ends at ${end} and gives nothing at ${next}`);
-      break;
-    }
-  }
-  if (next > end) faults.push(`partition ${partition} ends at ${end} and goes on to ${next}`);
-  return batches;
-}
-
-function readBatch(partition: number, batch: RecordBatchView, faults: string[]): ReadBatch {
-  let first: number | undefined;
-  let count = 0;
-  for (const { offset, key, value } of readRecords(batch, maxDecompressedBytes)) {
-    const number = Number(key?.toString().split('-')[1]);
-    first ??= number;
-    const expected = numberedRecord(partition, first + count);
-    if (key?.equals(expected.key) !== true || value?.equals(expected.value) !== true) {
-      faults.push(`partition ${partition} has other bytes at ${offset} than were sent`);
-    }
-    count += 1;
-  }
-  return { offset: batch.baseOffset, first: first ?? -1, count };
 }
