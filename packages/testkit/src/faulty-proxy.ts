@@ -158,6 +158,14 @@ export class FaultyProxy {
     this.drop('toClient');
   }
 
+  /** The connections there are fall silent in both directions, without a sign to either side; new ones work. */
+  freeze(): void {
+    for (const { toServer, toClient } of this.#links) {
+      toServer.become('drop', 0);
+      toClient.become('drop', 0);
+    }
+  }
+
   /** What is held in `direction` arrives, also from connections whose sender is gone; the mode stays. */
   deliverHeld(direction: ProxyDirection): void {
     for (const link of this.#links) link[direction].deliverHeld();
