@@ -84,6 +84,38 @@ export const metricDefinitions = {
     secondBuckets,
   ),
 
+  manifests: gauge('kafscale_manifests', 'Manifests of this broker in the metadata store, on no shelf yet.'),
+  shelves: gauge('kafscale_shelves', 'Shelves of this broker in the metadata store.'),
+  unfoldedExtents: gauge(
+    'kafscale_unfolded_extents',
+    'Runs of record batches in flush objects that are not folded yet.',
+  ),
+  unfoldedBytes: gauge('kafscale_unfolded_bytes', 'Bytes of record batches in flush objects that are not folded yet.'),
+  foldDurationSeconds: histogram(
+    'kafscale_fold_duration_seconds',
+    'Seconds of a round of folding, from choosing what it takes to its publication.',
+    secondBuckets,
+  ),
+  foldedBytes: counter('kafscale_folded_bytes_total', 'Bytes of record batches that were rewritten by partition.'),
+  foldedPartitions: counter(
+    'kafscale_folded_partitions_total',
+    'Partition records that were written to publish a fold.',
+  ),
+  foldFailures: counter('kafscale_fold_failures_total', 'Rounds of folding that failed and are tried again.'),
+  produceDelaySeconds: gauge(
+    'kafscale_produce_delay_seconds',
+    'By how much answers to producers are held back, because metadata grows faster than it is folded away.',
+  ),
+  metadataBytes: gauge('kafscale_metadata_bytes', "Size of the metadata store's database, free pages included."),
+  metadataInUseBytes: gauge(
+    'kafscale_metadata_in_use_bytes',
+    "The part of the metadata store's database that is in use.",
+  ),
+  metadataQuotaBytes: gauge(
+    'kafscale_metadata_quota_bytes',
+    'Size of its database from which the metadata store refuses writes; 0 while it is not known.',
+  ),
+
   s3UploadDurationSeconds: histogram(
     'kafscale_s3_upload_duration_seconds',
     'Seconds to create an object, in whichever object store is in use.',

@@ -5,7 +5,7 @@ import { FakeClock } from '@kafscale/testkit';
 import { FaultyMetadataStore } from '../../metadata/faulty-metadata-store.ts';
 import type { FlooredLane } from '../../metadata/lane.ts';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
-import { prefixEnd, type KeyValue, type MetadataStore } from '../../metadata/metadata-store.ts';
+import { prefixEnd, type KeyValue } from '../../metadata/metadata-store.ts';
 import { Session } from '../../metadata/session.ts';
 import { FaultyObjectStore } from '../../storage/faulty-object-store.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
@@ -55,7 +55,7 @@ export class ShelvingFixture {
         incarnation,
         unique: () => `u${(unique += 1)}`,
       }),
-      dead: new DeadExtents({ image: this.image(), store: store as MetadataStore, clock, callDeadlineMs }),
+      dead: new DeadExtents({ image: this.image(), store, clock, callDeadlineMs }),
     });
   }
 
