@@ -215,6 +215,7 @@ class Broker implements RunningBroker {
   async #finish(): Promise<void> {
     this.#closing.abort(new Error('the broker was stopped'));
     await this.#restarting;
+    await this.#life?.incarnation.drain(this.#config.shutdownTimeoutMs);
     await this.#endLife();
     await this.#metricsServer?.close();
     await this.#stores.objectStore.close();

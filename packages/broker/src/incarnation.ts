@@ -2,42 +2,38 @@
  * One life of a broker in its cluster: from opening its session to losing or ending it. Every component that rests on ownership is
  * built here, in the order they need each other, and none outlives the session.
  */
-import {
-  ErrorCode,
-  groupShards,
-  groupShardsTopicId,
-  KafkaError,
-  metadata,
-  metadataKeys,
-  type BrokerConfig,
-} from '@kafscale/protocol';
+import { ErrorCode, groupShardsTopicId, KafkaError, type BrokerConfig } from '@kafscale/protocol';
 import { settlesWithin, SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
-import { registerBroker } from './cluster/broker-registration.ts';
-import { Ownership, type AcquiredPartition } from './cluster/ownership.ts';
+import { registerBroker, setDraining } from './cluster/broker-registration.ts';
+import { Controller } from './cluster/controller.ts';
+import { drain } from './cluster/drain.ts';
+import { Ownership } from './cluster/ownership.ts';
+import { groupShardsView, partitionsView } from './cluster/ownership-view.ts';
+import { PartitionFinder } from './cluster/partition-finder.ts';
 import { Topics } from './cluster/topics.ts';
 import { BrokerConfigs } from './config/dynamic-config.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
+import { OwnedShards } from './groups/owned-shards.ts';
 import { FetchSessions } from './handlers/fetch-sessions.ts';
 import type { Services } from './handlers/services.ts';
 import type { ClusterIdentity } from './keeper/bucket-identity.ts';
 import { Keeper } from './keeper/keeper.ts';
 import { DelayedFetches } from './log/delayed-fetch.ts';
-import { nothingFolded, PartitionLog } from './log/partition-log.ts';
 import { PartitionLogs } from './log/partition-logs.ts';
 import type { BlockCache } from './log/read/block-cache.ts';
 import { HotTail } from './log/read/hot-tail.ts';
 import { openLogReading } from './log/read/log-reading.ts';
 import { SessionOwnershipProof } from './log/session-ownership-proof.ts';
 import { StoredLogStarts } from './log/stored-log-starts.ts';
-import { recoverPartitions } from './log/upkeep/recovery.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
 import { startRetention } from './log/upkeep/retention.ts';
+import { StorageTiers } from './log/upkeep/storage-tiers.ts';
 import { LogAppender } from './log/write/log-appender.ts';
-import type { Lane } from './metadata/lane.ts';
-import type { MetadataStore, Revision } from './metadata/metadata-store.ts';
+import type { MetadataStore } from './metadata/metadata-store.ts';
 import { Session } from './metadata/session.ts';
 import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
+import { OwnedPartitions } from './owned-partitions.ts';
 import { ObjectNames } from './storage/object-names.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import type { StoreHealth } from './storage/store-health.ts';
@@ -68,14 +64,22 @@ const maxFlushEntries = 20_000;
 const uploadAttemptDeadlineMs = 10_000;
 const uploadDeadlineMs = 30_000;
 const fetchSessionEvictionMs = 120_000;
+/** How long a client waits for a partition that changes hands. */
+const partitionWaitMs = 1_000;
 const expiryIntervalMs = 60_000;
+/** Partitions on their way to a broker that is to have more, at any moment. */
+const maxRebalanceMoves = 100;
+/** What the metadata store remembers of its past: more than the longest read of all its keys takes. */
+const historyMs = 3 * 60_000;
 
 export class Incarnation {
   readonly brokerId: number;
   readonly services: Services;
   readonly #session: Session;
   readonly #image: WatchedMetadataImage;
-  readonly #ownership: Ownership;
+  readonly #ownerships: readonly Ownership[];
+  readonly #controller: Controller;
+  readonly #announceDrain: () => Promise<void>;
   readonly #appender: LogAppender;
   readonly #hotTail: HotTail;
   readonly #cache: BlockCache;
@@ -83,6 +87,7 @@ export class Incarnation {
   readonly #logger: Logger;
   readonly #arena: SlabArena;
   readonly #keeper: Keeper;
+  readonly #tiers: StorageTiers;
   readonly #stopUpkeep: () => void;
 
   private constructor(parts: {
@@ -90,20 +95,25 @@ export class Incarnation {
     readonly services: Services;
     readonly session: Session;
     readonly image: WatchedMetadataImage;
-    readonly ownership: Ownership;
+    readonly ownerships: readonly Ownership[];
+    readonly controller: Controller;
+    readonly announceDrain: () => Promise<void>;
     readonly hotTail: HotTail;
     readonly cache: BlockCache;
     readonly metrics: BrokerMetrics;
     readonly logger: Logger;
     readonly arena: SlabArena;
     readonly keeper: Keeper;
+    readonly tiers: StorageTiers;
     readonly stopUpkeep: () => void;
   }) {
     this.brokerId = parts.brokerId;
     this.services = parts.services;
     this.#session = parts.session;
     this.#image = parts.image;
-    this.#ownership = parts.ownership;
+    this.#ownerships = parts.ownerships;
+    this.#controller = parts.controller;
+    this.#announceDrain = parts.announceDrain;
     this.#appender = parts.services.appender;
     this.#hotTail = parts.hotTail;
     this.#cache = parts.cache;
@@ -111,6 +121,7 @@ export class Incarnation {
     this.#logger = parts.logger;
     this.#arena = parts.arena;
     this.#keeper = parts.keeper;
+    this.#tiers = parts.tiers;
     this.#stopUpkeep = parts.stopUpkeep;
   }
 
@@ -138,19 +149,19 @@ export class Incarnation {
     const { incarnation } = session;
     const dataLane = session.lane('data');
     const coordinatorLane = session.lane('coordinator');
+    const ownsNothing = config.role === 'read';
+    const registration = {
+      incarnation,
+      leaseId: session.leaseId,
+      endpoint: { ...dependencies.endpoint, rack: config.rack ?? '' },
+    };
     const brokerId = await registerBroker(
       { store, lane: dataLane, clock },
-      {
-        incarnation,
-        leaseId: session.leaseId,
-        brokerId: config.brokerId,
-        endpoint: { ...dependencies.endpoint, rack: config.rack ?? '' },
-        waitMs: 2 * config.sessionTtlMs,
-      },
+      { ...registration, brokerId: config.brokerId, waitMs: 2 * config.sessionTtlMs, draining: ownsNothing },
     );
     const image = await WatchedMetadataImage.open({ store, clusterId, clock, random, logger });
 
-    const logs = new PartitionLogs();
+    const logs = new PartitionLogs((log) => finder.opened(log.topicId, log.partition));
     const hotTail = new HotTail(config.hotTailBytes);
     const arena = new SlabArena(new SlabPool({ slabBytes, maxIdleSlabs: 8 }));
     const names = new ObjectNames(config.namespace);
@@ -168,12 +179,16 @@ export class Incarnation {
       nameObject: (sequence) =>
         names.flush({ incarnation, sequence, unique: random.bytes(uniqueBytes).toString('base64url') }),
       failpoint: dependencies.failpoint,
-      refusal: () =>
-        dependencies.storeHealth?.canWrite === false
-          ? new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store takes no records at the moment')
-          : undefined,
+      refusal: () => {
+        if (dependencies.storeHealth?.canWrite === false)
+          return new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the object store takes no records at the moment');
+        if (tiers.throttle.refuses)
+          return new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'too much metadata waits to be folded away');
+        return undefined;
+      },
       observer: {
         onCommitted(flush) {
+          tiers.committed(flush.manifest);
           metrics.producedBytes.inc(flush.recordBytes);
           metrics.producedBatches.inc(flush.batchCount);
           metrics.flushBytes.observe(flush.sizeBytes);
@@ -197,40 +212,50 @@ export class Incarnation {
       },
     });
 
-    const closeTopic = async (topicId: string): Promise<void> => {
-      const ofTopic = [...logs.all()].filter((log) => log.topicId === topicId);
-      await Promise.all(ofTopic.map((log) => appender.close(log)));
-    };
     const topics = new Topics({
       store,
       lane: dataLane,
       image,
       clock,
       random,
+      logger: logger.child({ component: 'topics' }),
+      callDeadlineMs,
       limits: {
         defaultPartitions: config.autoCreatePartitions,
         maxPartitionsPerTopic: config.maxPartitionsPerTopic,
         maxPartitions: config.maxPartitions,
       },
-      beforeDelete: async ({ topicId }) => {
-        await closeTopic(topicId);
-        ownership.forget(topicId);
-      },
     });
+    const ownershipLogger = logger.child({ component: 'ownership' });
+    const ownershipParts = {
+      ...{ store, upkeepLane: session.lane('upkeep'), clock, random, logger: ownershipLogger },
+      ...{ incarnation, brokerId, callDeadlineMs },
+    };
     const ownership = new Ownership({
-      store,
+      ...ownershipParts,
       lane: dataLane,
-      topics: () => topics.all(),
-      image,
-      clock,
-      random,
-      logger: logger.child({ component: 'ownership' }),
-      incarnation,
-      brokerId,
-      callDeadlineMs,
-      onAcquired: (acquired, revision) =>
-        openPartitions(acquired, revision, { store, objectStore, clock, logs, appender, logger }),
-      onTopicGone: (topicId) => void closeTopic(topicId),
+      kind: new OwnedPartitions({
+        ...{ store, objectStore, clock, logs, appender, logger: ownershipLogger, callDeadlineMs },
+      }),
+      view: partitionsView(image),
+    });
+
+    const tiers: StorageTiers = new StorageTiers({
+      ...{ store, objectStore, image, logs, hotTail, names, clock, logger, metrics },
+      ...{ clusterId, incarnation, brokerId, callDeadlineMs },
+      lane: session.lane('upkeep'),
+      committedBatchesOf: (log) => appender.committedBatchesOf(log),
+      updateRecords: (changes) => ownership.updateRecords(changes),
+      isController: () => controller.isController,
+      unique: () => random.bytes(uniqueBytes).toString('base64url'),
+      settings: config,
+    });
+    const finder: PartitionFinder = new PartitionFinder({
+      ...{ image, clock, incarnation, waitMs: partitionWaitMs },
+      currentOwner: (topicId, partition) => {
+        const owner = topicId === groupShardsTopicId ? shardOwnership : ownership;
+        return owner.currentOwner(topicId, partition);
+      },
     });
 
     const { cache, spans, reader, timeIndex } = openLogReading({
@@ -254,6 +279,14 @@ export class Incarnation {
       randomId: () => random.bytes(incarnationBytes).toString('hex'),
       isAlive: () => session.alive,
       proveAlive: () => ownershipProof.isAlive(),
+      whenShardKnown: (shard) => finder.find(groupShardsTopicId, shard),
+      onShardOpen: (shard) => finder.opened(groupShardsTopicId, shard),
+    });
+    const shardOwnership = new Ownership({
+      ...ownershipParts,
+      lane: coordinatorLane,
+      kind: new OwnedShards(groups, ownershipLogger),
+      view: groupShardsView(image),
     });
     const services: Services = {
       config,
@@ -269,9 +302,11 @@ export class Incarnation {
       logs,
       groups,
       appender,
+      produceThrottle: tiers.throttle,
       producerIds: new ProducerIds({ store, lane: coordinatorLane }),
       reader,
       timeIndex,
+      finder,
       delayedFetches: new DelayedFetches(clock),
       fetchSessions: new FetchSessions(clock, random, {
         maxSessions: config.maxFetchSessions,
@@ -281,8 +316,17 @@ export class Incarnation {
       ownershipProof,
       logStarts: new StoredLogStarts((...change) => ownership.updateRecord(...change)),
     };
+    const controller = new Controller({
+      ...{ store, lane: session.lane('upkeep'), image, clock, random, incarnation, callDeadlineMs },
+      logger: logger.child({ component: 'controller' }),
+      settings: { rebalanceDelayMs: config.rebalanceDelayMs, maxMoves: maxRebalanceMoves, historyMs },
+      finishDeletion: (topic) => topics.finishDeletion(topic),
+    });
     groups.start();
-    await Promise.all([ownership.start(), openShards(groups, coordinatorLane, { incarnation, brokerId })]);
+    if (!ownsNothing) {
+      await controller.start();
+      await Promise.all([ownership.start(), shardOwnership.start()]);
+    }
     const stopExpiry = expireProducers(appender, config.producerIdExpirationMs, clock);
     const stopRetention = startRetention({
       logs,
@@ -313,13 +357,16 @@ export class Incarnation {
       services,
       session,
       image,
-      ownership,
+      ownerships: [ownership, shardOwnership],
+      controller,
+      announceDrain: () => setDraining(session.lane('upkeep'), brokerId, registration, true),
       hotTail,
       cache,
       metrics,
       logger,
       arena,
       keeper,
+      tiers,
       stopUpkeep: () => {
         stopExpiry();
         stopRetention();
@@ -343,6 +390,29 @@ export class Incarnation {
     metrics.partitions.set(this.services.logs.count);
     metrics.topics.set([...this.services.image.topics()].length);
     metrics.consumerGroups.set(this.services.groups.groupCount);
+    this.#tiers.reportMetrics();
+  }
+
+  /**
+   * Hands everything over that others can take, while clients are served. What is not handed over within `limitMs` is given up with
+   * the session, as in a crash.
+   */
+  async drain(limitMs: number): Promise<void> {
+    if (this.#session.endReason !== undefined) return;
+    const { incarnation } = this.#session;
+    const { clock } = this.services;
+    try {
+      const outcome = await drain(
+        { ownerships: this.#ownerships, image: this.#image, incarnation, clock, announce: this.#announceDrain },
+        limitMs,
+      );
+      if (outcome !== 'late') return;
+      const partitions = this.#ownerships.reduce((sum, { count }) => sum + count, 0);
+      this.#logger.warn({ partitions }, 'not everything could be handed over in time; the others take it over');
+      await this.#revoke();
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'the broker could not hand over what it owns');
+    }
   }
 
   /**
@@ -351,12 +421,15 @@ export class Incarnation {
    */
   async close(): Promise<void> {
     this.#stopUpkeep();
-    this.#ownership.close();
+    this.#controller.close();
+    this.services.topics.close();
+    this.services.finder.close();
+    for (const ownership of this.#ownerships) ownership.close();
     const { clock, config, groups } = this.services;
     const isSettled = await settlesWithin(
       clock,
       config.shutdownTimeoutMs,
-      Promise.all([this.#settled(), groups.close(), this.#keeper.close()]),
+      Promise.all([this.#settled(), groups.close(), this.#keeper.close(), this.#tiers.stop()]),
     );
     if (!isSettled) this.#logger.error('the stores do not answer: what was accepted last has no outcome');
     if (this.#session.endReason === undefined) await this.#revoke();
@@ -377,59 +450,6 @@ export class Incarnation {
     } catch (error) {
       this.#logger.warn({ err: error }, 'the session could not be given up; it expires');
     }
-  }
-}
-
-/** Every shard, for the only broker there is. */
-async function openShards(
-  groups: GroupCoordinator,
-  lane: Lane,
-  { incarnation: owner, brokerId }: { readonly incarnation: string; readonly brokerId: number },
-): Promise<void> {
-  const record = metadata.PartitionRecord.decode(new Uint8Array());
-  const value = metadata.PartitionRecord.encode({ ...record, owner, brokerId }).finish();
-  const shards = Array.from({ length: groupShards }, (_, shard) => shard);
-  const revision = await lane.commit({
-    operations: shards.map((shard) => ({ type: 'put', key: metadataKeys.partition(groupShardsTopicId, shard), value })),
-  });
-  await Promise.all(shards.map((shard) => groups.openShard({ shard, epoch: 0, revision })));
-}
-
-interface OpenPartitionsDependencies {
-  readonly store: MetadataStore;
-  readonly objectStore: ObjectStore;
-  readonly clock: Clock;
-  readonly logs: PartitionLogs;
-  readonly appender: LogAppender;
-  readonly logger: Logger;
-}
-
-/** Opens what was taken over, from the stores alone; one whose extents do not make a log stays closed and is named as an alarm. */
-async function openPartitions(
-  acquired: readonly AcquiredPartition[],
-  revision: Revision,
-  { store, objectStore, clock, logs, appender, logger }: OpenPartitionsDependencies,
-): Promise<void> {
-  const known = acquired.filter(({ isNew }) => !isNew);
-  const results =
-    known.length === 0 ? [] : await recoverPartitions(known, revision, { store, objectStore, clock, callDeadlineMs });
-  const nothing = {
-    recovered: { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
-    committedBatches: [],
-  };
-  const inOrder = results.values();
-  for (const { topicId, topicName, partition, record, isNew } of acquired) {
-    const result = isNew ? nothing : inOrder.next().value!;
-    if ('fault' in result && result.fault !== undefined) {
-      logger.error(
-        { topic: topicName, partition, fault: result.fault },
-        'partition stays closed: its extents make no log',
-      );
-      continue;
-    }
-    logs.close(topicId, partition);
-    const log = new PartitionLog({ topicId, topicName, partition, leaderEpoch: record.leaderEpoch }, result.recovered);
-    appender.open(log, result.committedBatches);
   }
 }
 

@@ -21,6 +21,8 @@ export interface BrokerRegistration {
   /** The id to have, or undefined for the lowest that nobody has. */
   readonly brokerId?: number | undefined;
   readonly endpoint: { readonly host: string; readonly port: number; readonly rack: string };
+  /** It is to own nothing; it may unless told. */
+  readonly draining?: boolean;
   /** How long to wait for an id that an earlier life of this broker may still hold; none unless told. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
@@ -37,8 +39,8 @@ export async function registerBroker(
   registration: BrokerRegistration,
 ): Promise<number> {
   const { store, lane, clock } = dependencies;
-  const { incarnation, leaseId, endpoint, signal, waitMs = 0 } = registration;
-  const value = metadata.BrokerRecord.encode({ incarnation, ...endpoint, draining: false }).finish();
+  const { leaseId, signal, waitMs = 0 } = registration;
+  const value = encodeRecord(registration, registration.draining ?? false);
   const giveUpMs = clock.monotonicMs() + waitMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -51,13 +53,42 @@ export async function registerBroker(
       if (!(error instanceof MetadataError) || error.kind !== 'conflict') throw error;
       if (registration.brokerId === undefined) continue; // somebody was faster; the next one is free
       if (clock.monotonicMs() >= giveUpMs) {
-        throw new MetadataError('conflict', `broker id ${brokerId} belongs to another broker that is alive`, {
-          cause: error,
-        });
+        throw new MetadataError('conflict', await takenMessage(store, brokerId, signal), { cause: error });
       }
       await clock.sleep(lookAgainMs, signal);
     }
   }
+}
+
+/**
+ * Says that the registered broker is about to stop, or that it is not: the controller assigns nothing to one that is. Throws
+ * MetadataError.
+ */
+export async function setDraining(
+  lane: Lane,
+  brokerId: number,
+  registration: Pick<BrokerRegistration, 'incarnation' | 'leaseId' | 'endpoint'>,
+  draining: boolean,
+): Promise<void> {
+  const key = metadataKeys.broker(brokerId);
+  // The key is ours as long as our session lives, which every commit compares. Put without the lease it would outlive us.
+  const value = encodeRecord(registration, draining);
+  await lane.commit({ operations: [{ type: 'put', key, value, leaseId: registration.leaseId }] });
+}
+
+const encodeRecord = (
+  { incarnation, endpoint }: Pick<BrokerRegistration, 'incarnation' | 'endpoint'>,
+  draining: boolean,
+) => metadata.BrokerRecord.encode({ incarnation, ...endpoint, draining }).finish();
+
+async function takenMessage(store: MetadataStore, brokerId: number, signal?: AbortSignal): Promise<string> {
+  const { items } = await store.range({ key: metadataKeys.broker(brokerId) }, signal);
+  const { host, port } = metadata.BrokerRecord.decode(items[0]?.value ?? Buffer.alloc(0));
+  const where = items.length === 0 ? '' : ` at ${host}:${port}`;
+  return (
+    `broker id ${brokerId} belongs to another broker that is alive${where}: ` +
+    'give each broker a KAFSCALE_BROKER_ID of its own, or none, and it takes one that is free'
+  );
 }
 
 async function lowestFreeId(store: MetadataStore, signal?: AbortSignal): Promise<number> {

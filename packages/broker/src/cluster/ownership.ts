@@ -1,39 +1,43 @@
 /**
- * Which partitions this broker owns, and how it comes to own them: by a transaction that compares that its own session lives, that
- * the partition record is as it was read, and that the session it names is gone (COMMIT.md K3). The owner is also the only one who
- * writes the record again.
+ * Which partitions this broker owns, and how it comes to own them and ceases to. It takes what is assigned to it and has no living
+ * owner, opens what another owner handed to it, hands over what is assigned to another living broker, and releases what nobody is to
+ * own any more. The owner is also the only one who writes a partition's record. The same for partitions of topics and for shards of
+ * groups (owned-kind.ts).
  */
-import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
-import { backoffDelayMs, KeyedMutex, withDeadline, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { withDeadline, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { ChangeSignal } from '../metadata/change-signal.ts';
 import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
-import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
+import type { PartitionImage, TopicId } from '../metadata/metadata-image.ts';
+import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
+import { HeldRecords, type ChangeRecord, type HeldRecord, type RecordUpdate } from './held-records.ts';
+import type { AcquiredPartition, OwnedKind, OwnedTopic } from './owned-kind.ts';
+import { OwnerReads } from './owner-reads.ts';
+import type { OwnershipView } from './ownership-view.ts';
+import { Rounds, type Scope } from './rounds.ts';
 import {
-  prefixEnd,
-  type Compare,
-  type MetadataStore,
-  type Operation,
-  type RangeRequest,
-  type RangeResult,
-  type Revision,
-} from '../metadata/metadata-store.ts';
-
-/** A partition that became ours. */
-export interface AcquiredPartition {
-  readonly topicId: string;
-  readonly topicName: string;
-  readonly partition: number;
-  readonly record: metadata.PartitionRecord;
-  /** It had no owner before, ever: nothing can have been written to it. */
-  readonly isNew: boolean;
-}
+  changeRecords,
+  inTransactions,
+  nextRecord,
+  noOwner,
+  partitionsPerTransaction,
+  readPartitions,
+  storedPartitions,
+  takeover,
+  type Owner,
+  type OwnerChange,
+  type PartitionOf,
+  type StoredPartition,
+} from './stored-ownership.ts';
 
 export interface OwnershipDependencies {
   readonly store: MetadataStore;
+  /** The lane of what is written under this ownership: a hand-over goes behind all of it. */
   readonly lane: Lane;
-  /** The topics whose partitions are to be owned by somebody; one that is being deleted is not among them. */
-  readonly topics: () => Iterable<TopicImage>;
-  readonly image: Pick<MetadataImage, 'onChange'>;
+  /** The lane of changes that leave the owner as it is. */
+  readonly upkeepLane: Lane;
+  readonly kind: OwnedKind;
+  readonly view: OwnershipView;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -41,248 +45,381 @@ export interface OwnershipDependencies {
   readonly brokerId: number;
   /** How long one read of the store may take; it is tried again. */
   readonly callDeadlineMs: number;
-  /** Opens what was acquired at `revision`; a rejection is logged and tried again. */
-  readonly onAcquired: (acquired: readonly AcquiredPartition[], revision: Revision) => Promise<void>;
-  /** The topic is gone or going; what was opened of it is closed. */
-  readonly onTopicGone: (topicId: string) => void;
 }
 
-interface OwnedPartition {
-  record: metadata.PartitionRecord;
-  modRevision: Revision;
+/** A partition that stays ours for the moment, and whom it goes to; `noOwner` for nobody. */
+interface Leaving {
+  readonly held: HeldRecord;
+  readonly heir: Owner;
 }
 
-interface Candidate {
-  readonly topic: TopicImage;
-  readonly partition: number;
-  readonly record: metadata.PartitionRecord | undefined;
-  readonly modRevision: Revision;
-}
+type HandOver = Leaving & OwnerChange;
 
-const partitionsPerTransaction = 40;
-const recordsPerRead = 1_000;
-/** When a deletion must have succeeded or failed. */
-const lookAgainMs = 5_000;
-const retryBackoff = { baseMs: 100, maxMs: 5_000 };
-
-const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
+/** Given up behind one barrier: so many are out of service together, for as long as their last flush takes. */
+const partitionsPerHandOver = 400;
 
 export class Ownership {
   readonly #dependencies: OwnershipDependencies;
-  readonly #owned = new Map<string, Map<number, OwnedPartition>>();
-  readonly #mutex = new KeyedMutex();
-  readonly #closing = new AbortController();
+  readonly #me: Owner;
+  readonly #held: HeldRecords;
+  /** The highest epoch in which this incarnation began to open a partition: what memory knows of it belongs to that or an older one. */
+  readonly #epochs = new Map<TopicId, Map<number, number>>();
+  /** Records that name us although we do not serve them: what became of them has to be looked at again. */
+  readonly #stranded = new Map<TopicId, Set<number>>();
+  readonly #acquisitions: Rounds;
+  readonly #departures: Rounds;
+  readonly #ownerReads: OwnerReads;
+  readonly #changed = new ChangeSignal();
   #stopListening: (() => void) | undefined;
-  #changed = false;
-  #running: Promise<void> | undefined;
 
   constructor(dependencies: OwnershipDependencies) {
     this.#dependencies = dependencies;
+    const { incarnation, brokerId, upkeepLane, clock, random } = dependencies;
+    this.#me = { incarnation, brokerId };
+    this.#held = new HeldRecords(upkeepLane);
+    const rounds = (round: (scope: Scope) => Promise<void>) =>
+      new Rounds({ clock, random, round, isOver: (error) => this.#isOver(error) });
+    this.#acquisitions = rounds((scope) => this.#acquire(scope));
+    this.#departures = rounds((scope) => this.#depart(scope));
+    this.#ownerReads = new OwnerReads((partitions) => this.#read(partitions));
   }
 
-  /** Takes every partition that has no living owner, and from now on those that appear. Resolves when the first round is done. */
+  /** From now on owns what it should. Resolves when it has taken what it should own at this moment. */
   async start(): Promise<void> {
-    this.#stopListening = this.#dependencies.image.onChange(() => this.#wake());
-    this.#wake();
-    await this.#running;
+    this.#stopListening = this.#dependencies.view.onChange(({ topicIds }) => this.#wake(topicIds));
+    this.#departures.wake();
+    await this.#acquisitions.complete();
   }
 
+  /** Something that the view does not tell of has changed. */
+  lookAgain(): void {
+    this.#wake(undefined);
+  }
+
+  /** Takes and gives nothing from now on; what it owns it keeps until the session ends. */
   close(): void {
     this.#stopListening?.();
-    this.#closing.abort();
+    this.#acquisitions.close();
+    this.#departures.close();
   }
 
-  owns(topicId: string, partition: number): boolean {
-    return this.#owned.get(topicId)?.has(partition) === true;
+  owns(topicId: TopicId, partition: number): boolean {
+    return this.#held.get(topicId, partition) !== undefined;
+  }
+
+  /** How many partitions' records name us as far as we know, be they in service or not. */
+  get count(): number {
+    let stranded = 0;
+    for (const partitions of this.#stranded.values()) stranded += partitions.size;
+    return this.#held.count + stranded;
+  }
+
+  /** Resolves when `count` may have changed, or `signal` aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#changed.wait(signal);
   }
 
   /**
-   * The topic's logs are closed, because it is being deleted. Should that fail, the topic shows again and its partitions are taken
-   * anew, with the next epoch.
+   * Who owns the partition, by a linearizable read that begins now or soon and that many callers share. One that turns out to be ours
+   * and is not served yet is opened soon after, in case no watch tells of it. Undefined for one that nobody ever owned. Throws
+   * MetadataError.
    */
-  forget(topicId: string): void {
-    this.#owned.delete(topicId);
-    this.#dependencies.clock.schedule(lookAgainMs, () => this.#wake());
+  async currentOwner(topicId: TopicId, partition: number): Promise<PartitionImage | undefined> {
+    const topic = this.#dependencies.view.topic(topicId);
+    if (topic === undefined) return undefined;
+    const record = await this.#ownerReads.read({ topic, partition });
+    if (record === undefined) return undefined;
+    if (this.#isUnknownOurs(topicId, partition, record.owner, record.leaderEpoch)) {
+      this.#strand(topicId, partition);
+      this.#acquisitions.wake(new Set([topicId]));
+    }
+    return record;
   }
 
   /**
    * Changes the record of an owned partition, stored when the promise resolves. Changes of one partition are applied one after
-   * another. Throws MetadataError `fenced` or `conflict`: then it is no longer ours to change.
+   * another; with a hand-over, each comes before it or not at all. Throws MetadataError `fenced` or `conflict`: then it is no longer
+   * ours to change.
    */
-  async updateRecord(
-    topicId: string,
-    partition: number,
-    change: (record: metadata.PartitionRecord) => metadata.PartitionRecord,
-  ): Promise<void> {
-    const key = partitionKey(topicId, partition);
-    await this.#mutex.run(key, async () => {
-      const owned = this.#owned.get(topicId)?.get(partition);
-      if (owned === undefined) throw new MetadataError('conflict', `partition ${key} is not owned`);
-      const record = change(owned.record);
-      const recordKey = metadataKeys.partition(topicId, partition);
-      owned.modRevision = await this.#dependencies.lane.commit({
-        compare: [{ key: recordKey, target: 'modRevision', operator: '=', operand: owned.modRevision }],
-        operations: [{ type: 'put', key: recordKey, value: metadata.PartitionRecord.encode(record).finish() }],
-      });
-      owned.record = record;
-    });
+  async updateRecord(topicId: TopicId, partition: number, change: ChangeRecord): Promise<void> {
+    const [error] = await this.#held.update([{ topicId, partition, change }]);
+    if (error !== undefined) throw error;
   }
 
-  #wake(): void {
-    if (this.#closing.signal.aborted) return;
-    this.#changed = true;
-    this.#running ??= this.#acquireUntilQuiet().finally(() => (this.#running = undefined));
+  /**
+   * As `updateRecord`, for many partitions in few transactions; at most one update per partition. Each succeeds or fails by itself:
+   * one outcome per update, in their order, undefined once it is stored.
+   */
+  updateRecords(updates: readonly RecordUpdate[]): Promise<readonly (Error | undefined)[]> {
+    return this.#held.update(updates);
   }
 
-  async #acquireUntilQuiet(): Promise<void> {
-    let attempt = 0;
-    while (this.#changed && !this.#closing.signal.aborted) {
-      this.#changed = false;
-      if (await this.#tryAcquireAll()) attempt = 0;
-      else {
-        const { clock, random } = this.#dependencies;
-        await clock.sleep(backoffDelayMs(attempt, retryBackoff, random));
-        attempt += 1;
-      }
-    }
+  #wake(scope: Scope): void {
+    this.#acquisitions.wake(scope);
+    this.#departures.wake(scope);
   }
 
-  /** False when it is worth another try. */
-  async #tryAcquireAll(): Promise<boolean> {
-    try {
-      await this.#acquireAll();
-      return true;
-    } catch (error) {
-      if (this.#closing.signal.aborted || (error instanceof MetadataError && error.kind === 'fenced')) return true;
-      this.#dependencies.logger.warn({ err: error }, 'partitions could not be taken over; trying again');
-      this.#changed = true;
-      return false;
-    }
+  /** A fenced lane has told everybody whom it concerns. */
+  #isOver(error: unknown): boolean {
+    if (isFenced(error)) return true;
+    this.#dependencies.logger.warn({ err: error }, 'partitions could not change owners; trying again');
+    return false;
   }
 
-  async #acquireAll(): Promise<void> {
-    const candidates: Candidate[] = [];
-    const gone = new Set(this.#owned.keys());
-    for (const topic of this.#dependencies.topics()) {
-      gone.delete(topic.topicId);
-      if (this.#missing(topic).length > 0) candidates.push(...(await this.#readCandidates(topic)));
-    }
-    await this.#acquire(candidates);
-    for (const topicId of gone) {
-      this.#owned.delete(topicId);
-      this.#dependencies.onTopicGone(topicId);
-    }
-  }
+  // Taking
 
-  #missing(topic: TopicImage): number[] {
-    const missing: number[] = [];
-    for (let partition = 0; partition < topic.partitionCount; partition += 1) {
-      if (!this.owns(topic.topicId, partition)) missing.push(partition);
-    }
-    return missing;
-  }
-
-  async #readCandidates(topic: TopicImage): Promise<Candidate[]> {
-    const records = await this.#readRecords(topic.topicId);
-    const living = await this.#livingSessions();
-    const candidates: Candidate[] = [];
-    for (const partition of this.#missing(topic)) {
-      const stored = records.get(metadataKeys.partition(topic.topicId, partition));
-      const owner = stored?.record.owner ?? '';
-      if (owner !== '' && owner !== this.#dependencies.incarnation && living.has(owner)) continue;
-      candidates.push({ topic, partition, record: stored?.record, modRevision: stored?.modRevision ?? 0 });
-    }
-    return candidates;
-  }
-
-  async #readRecords(topicId: string) {
-    const prefix = metadataPrefixes.partitionsOf(topicId);
-    const end = prefixEnd(prefix);
-    const records = new Map<string, { record: metadata.PartitionRecord; modRevision: Revision }>();
-    for (let key: string = prefix; ;) {
-      const { items, more } = await this.#read({ key, end, limit: recordsPerRead });
-      for (const item of items) {
-        records.set(item.key, { record: metadata.PartitionRecord.decode(item.value), modRevision: item.modRevision });
-      }
-      const last = items.at(-1);
-      if (!more || last === undefined) return records;
-      key = `${last.key}\0`;
-    }
-  }
-
-  async #livingSessions(): Promise<ReadonlySet<string>> {
-    const prefix = metadataPrefixes.sessions;
-    const { items } = await this.#read({ key: prefix, end: prefixEnd(prefix) });
-    return new Set(items.map((item) => item.key.slice(prefix.length)));
-  }
-
-  #read(request: RangeRequest): Promise<RangeResult> {
-    const { store, clock, callDeadlineMs } = this.#dependencies;
-    return withDeadline(clock, callDeadlineMs, (signal) => store.range(request, signal));
-  }
-
-  /** Takes them a transaction at a time, then opens all together: what a log is made of is read once for all. */
-  async #acquire(candidates: readonly Candidate[]): Promise<void> {
+  async #acquire(scope: Scope): Promise<void> {
+    this.#forgetTopics();
     const acquired: AcquiredPartition[] = [];
-    const revisions: Revision[] = [];
-    for (let from = 0; from < candidates.length; from += partitionsPerTransaction) {
-      const taken = candidates.slice(from, from + partitionsPerTransaction);
-      const revision = await this.#commit(taken);
-      for (const { topic, partition, record: previous } of taken) {
-        const { topicId, name: topicName } = topic;
-        const record = this.#nextRecord(previous);
-        acquired.push({ topicId, topicName, partition, record, isNew: previous === undefined });
-        revisions.push(revision);
+    let openFrom = 0;
+    try {
+      for (const candidates of inGroups(this.#candidates(scope), partitionsPerTransaction)) {
+        openFrom = Math.max(openFrom, await this.#take(candidates, acquired));
       }
+    } catch (error) {
+      // What was taken before is ours all the same.
+      if (acquired.length > 0 && !isFenced(error)) await this.#open(acquired, openFrom);
+      throw error;
     }
-    if (acquired.length === 0) return;
-    await this.#dependencies.onAcquired(acquired, revisions.at(-1)!);
-    for (const [index, { topicId, partition, record }] of acquired.entries()) {
-      const partitions = this.#owned.get(topicId) ?? new Map<number, OwnedPartition>();
-      partitions.set(partition, { record, modRevision: revisions[index]! });
-      this.#owned.set(topicId, partitions);
+    if (acquired.length > 0) await this.#open(acquired, openFrom);
+  }
+
+  *#candidates(scope: Scope): Iterable<PartitionOf> {
+    const { view } = this.#dependencies;
+    const deleting = [...view.deletingTopics()];
+    for (const topic of scope === undefined ? [...view.topics(), ...deleting] : this.#topicsIn(scope, deleting)) {
+      const toBeOwned = !deleting.includes(topic);
+      for (let partition = 0; partition < topic.partitionCount; partition += 1) {
+        if (this.#isCandidate(topic.topicId, partition, toBeOwned)) yield { topic, partition };
+      }
     }
   }
 
-  #commit(candidates: readonly Candidate[]): Promise<Revision> {
-    const { lane, incarnation } = this.#dependencies;
-    const compare = new Map<string, Compare>();
-    const operations: Operation[] = [];
-    for (const { topic, partition, record: previous, modRevision } of candidates) {
-      const key = metadataKeys.partition(topic.topicId, partition);
-      const topicKey = metadataKeys.topic(topic.name);
-      const tombstone = metadataKeys.tombstone(topic.topicId);
-      compare.set(key, { key, target: 'modRevision', operator: '=', operand: modRevision });
-      compare.set(topicKey, { key: topicKey, target: 'createRevision', operator: '>', operand: 0 });
-      compare.set(tombstone, { key: tombstone, target: 'createRevision', operator: '=', operand: 0 });
-      const owner = previous?.owner ?? '';
-      if (owner !== '' && owner !== incarnation) {
-        const session = metadataKeys.session(owner);
-        compare.set(session, { key: session, target: 'createRevision', operator: '=', operand: 0 });
-      }
-      const value = metadata.PartitionRecord.encode(this.#nextRecord(previous)).finish();
-      operations.push({ type: 'put', key, value });
+  *#topicsIn(scope: ReadonlySet<TopicId>, deleting: readonly OwnedTopic[]): Iterable<OwnedTopic> {
+    for (const topicId of scope) {
+      const topic = this.#dependencies.view.topic(topicId) ?? deleting.find((other) => other.topicId === topicId);
+      if (topic !== undefined) yield topic;
     }
-    return lane.commit({ compare: [...compare.values()], operations });
   }
 
-  /** The record as this owner writes it: a higher leader epoch, everything else as it was. */
-  #nextRecord(previous: metadata.PartitionRecord | undefined): metadata.PartitionRecord {
-    const { incarnation: owner, brokerId } = this.#dependencies;
-    if (previous === undefined) {
-      return {
-        owner,
-        brokerId,
-        leaderEpoch: 0,
-        logStartOffset: 0n,
-        foldedOffset: 0n,
-        epochStarts: [],
-        nextOffset: 0n,
-        chunks: [],
-        segments: [],
-        producerSnapshot: undefined,
-      };
-    }
-    return { ...previous, owner, brokerId, leaderEpoch: previous.leaderEpoch + 1 };
+  #isCandidate(topicId: TopicId, partition: number, toBeOwned: boolean): boolean {
+    const { view } = this.#dependencies;
+    if (this.owns(topicId, partition)) return false;
+    if (this.#stranded.get(topicId)?.has(partition) === true) return true;
+    const known = view.partition(topicId, partition);
+    if (known !== undefined && this.#isUnknownOurs(topicId, partition, known.owner, known.leaderEpoch)) return true;
+    if (!toBeOwned || view.assigned(topicId, partition) !== this.#me.incarnation) return false;
+    return known === undefined || known.owner === '' || view.brokerOf(known.owner) === undefined;
   }
+
+  /** Whether a record names us in an epoch that we never knew: another owner handed it to us. */
+  #isUnknownOurs(topicId: TopicId, partition: number, owner: string, leaderEpoch: number): boolean {
+    if (owner !== this.#me.incarnation || this.owns(topicId, partition)) return false;
+    return leaderEpoch > this.#lastEpoch(topicId, partition);
+  }
+
+  #lastEpoch(topicId: TopicId, partition: number): number {
+    return this.#epochs.get(topicId)?.get(partition) ?? -1;
+  }
+
+  /** Adds those that are ours now to `acquired`. Resolves with a revision at which all of them are. */
+  async #take(candidates: readonly PartitionOf[], acquired: AcquiredPartition[]): Promise<Revision> {
+    const { lane } = this.#dependencies;
+    const { revision: readAt, partitions } = await this.#read(candidates);
+    let revision = readAt;
+    const free: StoredPartition[] = [];
+    const orphaned: StoredPartition[] = [];
+    for (const stored of partitions) {
+      const { topic, partition, record } = stored;
+      const isOurs = record?.owner === this.#me.incarnation;
+      if (isOurs && !stored.topicLives) orphaned.push(stored);
+      else if (isOurs && record.leaderEpoch > this.#lastEpoch(topic.topicId, partition)) {
+        this.#hold(acquired, stored, record, stored.modRevision);
+      } else if (stored.topicLives && (isOurs || this.#mayTake(stored))) free.push(stored);
+      else this.#unstrand(topic.topicId, partition);
+    }
+    for (const group of inTransactions(free)) {
+      revision = await lane.commit(takeover(group, this.#me));
+      for (const stored of group) this.#hold(acquired, stored, nextRecord(stored.record, this.#me), revision);
+    }
+    await this.#release(orphaned);
+    return revision;
+  }
+
+  #mayTake({ topic, partition, ownerLives }: StoredPartition): boolean {
+    return !ownerLives && this.#dependencies.view.assigned(topic.topicId, partition) === this.#me.incarnation;
+  }
+
+  #hold(
+    acquired: AcquiredPartition[],
+    { topic, partition, record: previous }: StoredPartition,
+    record: HeldRecord['record'],
+    modRevision: Revision,
+  ): void {
+    const { topicId, name: topicName } = topic;
+    const epochs = this.#epochs.get(topicId) ?? new Map<number, number>();
+    this.#epochs.set(topicId, epochs.set(partition, record.leaderEpoch));
+    this.#held.add({ topicId, partition, record, modRevision, phase: 'opening' });
+    this.#unstrand(topicId, partition);
+    acquired.push({ topicId, topicName, partition, record, isNew: previous === undefined });
+  }
+
+  async #open(acquired: readonly AcquiredPartition[], revision: Revision): Promise<void> {
+    const { kind } = this.#dependencies;
+    try {
+      await kind.open(acquired, revision);
+    } catch (error) {
+      // Some of them may serve already. Nothing of theirs may be on its way when they are taken anew.
+      await kind.giveUp(acquired.map(({ record: { leaderEpoch }, ...partition }) => ({ ...partition, leaderEpoch })));
+      for (const partition of acquired) {
+        this.#held.remove(partition);
+        this.#strand(partition.topicId, partition.partition);
+      }
+      throw error;
+    }
+    for (const { topicId, partition } of acquired) this.#held.get(topicId, partition)!.phase = 'open';
+    this.#changed.notify();
+    this.#departures.wake(new Set(acquired.map(({ topicId }) => topicId)));
+  }
+
+  /** Of topics that are being deleted, and that we were handed but do not serve. */
+  async #release(orphaned: readonly StoredPartition[]): Promise<void> {
+    for (const group of inTransactions(orphaned)) {
+      await this.#dependencies.lane.commit(
+        changeRecords(
+          group.map(({ topic: { topicId }, partition, modRevision, record }): OwnerChange => {
+            return { topicId, partition, modRevision, record: { ...record!, owner: '', brokerId: noOwner.brokerId } };
+          }),
+        ),
+      );
+      for (const { topic, partition } of group) this.#unstrand(topic.topicId, partition);
+    }
+  }
+
+  async #read(partitions: readonly PartitionOf[]) {
+    const { store, clock, callDeadlineMs, logger } = this.#dependencies;
+    const result = await withDeadline(clock, callDeadlineMs, (signal) =>
+      store.transact(readPartitions(partitions), signal),
+    );
+    const stored = storedPartitions(partitions, result, ({ topic, partition }, error) => {
+      logger.error(
+        { err: error, topic: topic.name, partition },
+        'a partition stays closed: its record does not decode',
+      );
+    });
+    return { revision: result.revision, partitions: stored };
+  }
+
+  // Giving up
+
+  async #depart(scope: Scope): Promise<void> {
+    for (const leaving of inGroups(this.#leaving(scope), partitionsPerHandOver)) {
+      if (this.#departures.signal.aborted) return;
+      await this.#giveUp(leaving);
+    }
+  }
+
+  #leaving(scope: Scope): Leaving[] {
+    const leaving: Leaving[] = [];
+    for (const topicId of scope ?? this.#held.topicIds()) {
+      for (const held of this.#held.ofTopic(topicId)) {
+        const heir = held.phase === 'opening' ? undefined : this.#heirOf(held);
+        if (heir !== undefined) leaving.push({ held, heir });
+      }
+    }
+    return leaving;
+  }
+
+  /** Undefined while it is to stay. */
+  #heirOf({ topicId, partition, phase }: HeldRecord): Owner | undefined {
+    const { view } = this.#dependencies;
+    if (view.topic(topicId) === undefined) return noOwner;
+    // One that did not get away in an earlier round stays by way of a new epoch.
+    const stays = phase === 'leaving' ? this.#me : undefined;
+    const incarnation = view.assigned(topicId, partition);
+    if (incarnation === '' || incarnation === this.#me.incarnation) return stays;
+    const broker = view.brokerOf(incarnation);
+    return broker === undefined ? stays : { incarnation, brokerId: broker.brokerId };
+  }
+
+  async #giveUp(leaving: readonly Leaving[]): Promise<void> {
+    const all = leaving.map(({ held }) => held);
+    for (const held of all) held.phase = 'leaving';
+    const nextOffsets = await this.#dependencies.kind.giveUp(
+      all.map(({ topicId, partition, record: { leaderEpoch } }) => ({ topicId, partition, leaderEpoch })),
+    );
+    await this.#held.unchanging(all);
+    const byHeir = new Map<string, HandOver[]>();
+    for (const [index, { held, heir }] of leaving.entries()) {
+      const handOver = { held, heir, ...changeOf(held, heir, nextOffsets[index]) };
+      const others = byHeir.get(heir.incarnation);
+      if (others === undefined) byHeir.set(heir.incarnation, [handOver]);
+      else others.push(handOver);
+    }
+    for (const handOvers of byHeir.values()) {
+      for (const group of inTransactions(handOvers)) await this.#commitHandOver(group, group[0]!.heir);
+    }
+  }
+
+  async #commitHandOver(group: readonly HandOver[], heir: Owner): Promise<void> {
+    const { lane, logger } = this.#dependencies;
+    try {
+      await lane.commit(changeRecords(group, heir === noOwner ? undefined : heir));
+      for (const { held } of group) this.#held.remove(held);
+    } catch (error) {
+      if (isFenced(error)) throw error;
+      // The heir has gone, or the topic with its records. What is still ours is served again, in a newer epoch.
+      logger.info({ err: error, partitions: group.length }, 'partitions were not handed over');
+      for (const { held } of group) {
+        this.#held.remove(held);
+        this.#strand(held.topicId, held.partition);
+      }
+    }
+    this.#changed.notify();
+    this.#acquisitions.wake(new Set(group.map(({ topicId }) => topicId)));
+  }
+
+  #strand(topicId: TopicId, partition: number): void {
+    const partitions = this.#stranded.get(topicId) ?? new Set<number>();
+    this.#stranded.set(topicId, partitions.add(partition));
+  }
+
+  #unstrand(topicId: TopicId, partition: number): void {
+    const partitions = this.#stranded.get(topicId);
+    if (partitions?.delete(partition) !== true) return;
+    if (partitions.size === 0) this.#stranded.delete(topicId);
+    this.#changed.notify();
+  }
+
+  /** Of topics that are gone for good nothing needs to be remembered; their records went with them. */
+  #forgetTopics(): void {
+    const { view } = this.#dependencies;
+    const deleting = new Set([...view.deletingTopics()].map(({ topicId }) => topicId));
+    const held = new Set(this.#held.topicIds());
+    for (const topicId of new Set([...this.#epochs.keys(), ...this.#stranded.keys()])) {
+      if (view.topic(topicId) !== undefined || deleting.has(topicId) || held.has(topicId)) continue;
+      this.#epochs.delete(topicId);
+      if (this.#stranded.delete(topicId)) this.#changed.notify();
+    }
+  }
+}
+
+const isFenced = (error: unknown) => error instanceof MetadataError && error.kind === 'fenced';
+
+function changeOf(held: HeldRecord, heir: Owner, nextOffset: bigint | undefined): OwnerChange {
+  const { topicId, partition, modRevision, record: before } = held;
+  const record = { ...before, nextOffset: nextOffset ?? before.nextOffset };
+  if (heir === noOwner) return { topicId, partition, modRevision, record: { ...record, owner: '', brokerId: -1 } };
+  return { topicId, partition, modRevision, record: nextRecord(record, heir) };
+}
+
+function* inGroups<Item>(items: Iterable<Item>, size: number): Iterable<Item[]> {
+  let group: Item[] = [];
+  for (const item of items) {
+    group.push(item);
+    if (group.length < size) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
 }

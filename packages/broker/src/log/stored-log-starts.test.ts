@@ -43,13 +43,21 @@ function setUp() {
       calls.push({
         finish(error) {
           if (error !== undefined) return reject(error);
-          record = change(record);
+          try {
+            record = change(record);
+          } catch (refusal) {
+            return reject(refusal instanceof Error ? refusal : new Error(String(refusal)));
+          }
           return resolve();
         },
       });
     });
   };
-  return { log, calls, starts: new StoredLogStarts(update), stored: () => record.logStartOffset };
+  return {
+    ...{ log, calls, starts: new StoredLogStarts(update) },
+    stored: () => record.logStartOffset,
+    setEpoch: (leaderEpoch: number) => (record = { ...record, leaderEpoch }),
+  };
 }
 
 const codeOf = (outcome: Promise<void>) =>
@@ -99,6 +107,14 @@ describe('StoredLogStarts', () => {
     calls[0]!.finish(new MetadataError('invalid', 'too large'));
     await expect(moved).rejects.toMatchObject({ kind: 'invalid' });
     expect(log.logStartOffset).toBe(2);
+  });
+
+  it('stores nothing for a log of an epoch that is over, although the partition is ours again', async () => {
+    const { log, calls, starts, stored, setEpoch } = setUp();
+    const code = codeOf(starts.advanceLogStart(log, 6));
+    setEpoch(2);
+    calls[0]!.finish();
+    expect([await code, stored()]).toEqual([ErrorCode.NOT_LEADER_OR_FOLLOWER, 2n]);
   });
 
   it('does not answer for a log that was closed meanwhile', async () => {

@@ -23,6 +23,9 @@ export class StoredLogStarts implements LogStarts {
     if (offset <= log.logStartOffset) return;
     try {
       await this.#updateRecord(log.topicId, log.partition, (record) => {
+        // The partition may have gone and come back: what the log knows then belongs to another epoch (COMMIT.md K2).
+        if (record.leaderEpoch !== log.leaderEpoch)
+          throw new MetadataError('conflict', 'another epoch of the partition');
         const logStartOffset = BigInt(offset) > record.logStartOffset ? BigInt(offset) : record.logStartOffset;
         return withoutDeadSegments({ ...record, logStartOffset });
       });

@@ -64,10 +64,6 @@ export class ImageContents {
     return this.#assignments.get(topicId);
   }
 
-  assignedTopicIds(): Iterable<TopicId> {
-    return this.#assignments.keys();
-  }
-
   get controller(): string | undefined {
     return this.#controller;
   }

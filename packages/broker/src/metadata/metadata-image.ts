@@ -80,8 +80,6 @@ export interface ClusterImage extends MetadataImage {
   deletingTopics(): Iterable<TopicImage>;
   /** Undefined while the controller has not assigned anything of the topic. */
   assignment(topicId: TopicId): AssignmentImage | undefined;
-  /** All topic ids that have an assignment, be there such a topic or not. */
-  assignedTopicIds(): Iterable<TopicId>;
   /** The incarnation that was elected last, be it alive or not; undefined before the first. */
   readonly controller: string | undefined;
   /** Undefined for an incarnation that is no living broker. */

@@ -184,7 +184,7 @@ describe('a watched metadata image', () => {
       ...{ store, clusterId: 'c', random: seededRandom(1), logger: silentLogger },
       clock: new FakeClock(),
     });
-    expect([another.controller, ...another.assignedTopicIds()]).toEqual(['x', text(1)]);
+    expect([another.controller, another.assignment(text(1))?.owners]).toEqual(['x', ['z']]);
     await another.close();
   });
 

@@ -117,10 +117,6 @@ export class WatchedMetadataImage implements ClusterImage {
     return this.#contents.assignment(topicId);
   }
 
-  assignedTopicIds(): Iterable<TopicId> {
-    return this.#contents.assignedTopicIds();
-  }
-
   get controller(): string | undefined {
     return this.#contents.controller;
   }

@@ -31,6 +31,7 @@ const recovery = 'log/upkeep/recovery.ts';
 const lane = 'metadata/session-lane.ts';
 const session = 'metadata/session.ts';
 const ownership = 'cluster/ownership.ts';
+const storedOwnership = 'cluster/stored-ownership.ts';
 
 const laneCompare = `        { key: this.#key, target: 'value', operator: '=', operand: this.#value },\n`;
 const sessionCompare = `        {
@@ -74,9 +75,9 @@ export const plants: readonly Plant[] = [
     bug: 'F4: a takeover does not compare the record it read',
     edits: [
       {
-        file: ownership,
-        replace: `      compare.set(key, { key, target: 'modRevision', operator: '=', operand: modRevision });\n`,
-        by: `      void modRevision;\n`,
+        file: storedOwnership,
+        replace: `    compare.set(key, { key, target: 'modRevision', operator: '=', operand: modRevision });\n`,
+        by: `    void modRevision;\n`,
       },
     ],
     shows: ['went back', 'taken from the living', 'session overestimated'],
@@ -248,7 +249,7 @@ export const plants: readonly Plant[] = [
   {
     name: 'k4-epoch-not-raised',
     bug: 'K2, K4: a takeover keeps the leader epoch',
-    edits: [{ file: ownership, replace: `previous.leaderEpoch + 1`, by: `previous.leaderEpoch` }],
+    edits: [{ file: storedOwnership, replace: `previous.leaderEpoch + 1`, by: `previous.leaderEpoch` }],
     shows: ['went back'],
   },
   {
@@ -369,12 +370,14 @@ ${commitCall}`,
   },
   {
     name: 'go4-record-put-unconditionally',
-    bug: 'Go 4: the owner puts its record without comparing',
+    bug: 'Go 4: the owner puts its record without comparing, while a hand-over is on its way',
     edits: [
+      { file: ownership, replace: `    await this.#held.unchanging(all);\n`, by: `` },
       {
-        file: ownership,
-        replace: `        compare: [{ key: recordKey, target: 'modRevision', operator: '=', operand: owned.modRevision }],\n`,
-        by: ``,
+        file: storedOwnership,
+        replace: `    return unchanged(metadataKeys.partition(topicId, partition), modRevision);\n`,
+        by: `    void modRevision;
+    return { key: metadataKeys.partition(topicId, partition), target: 'modRevision', operator: '>', operand: 0 };\n`,
       },
     ],
     shows: ['went back', 'taken from the living', 'session overestimated'],
@@ -385,15 +388,13 @@ ${commitCall}`,
     edits: [
       {
         file: ownership,
-        replace: `      if (owner !== '' && owner !== this.#dependencies.incarnation && living.has(owner)) continue;\n`,
-        by: `      const mine = stored?.record.brokerId === this.#dependencies.brokerId;
-      if (owner !== '' && !mine && living.has(owner)) continue;
-`,
+        replace: `const isOurs = record?.owner === this.#me.incarnation;`,
+        by: `const isOurs = record?.brokerId === this.#me.brokerId;`,
       },
       {
-        file: ownership,
-        replace: `      if (owner !== '' && owner !== incarnation) {`,
-        by: `      if (owner !== '' && previous?.brokerId !== this.#dependencies.brokerId) {`,
+        file: storedOwnership,
+        replace: `    if (owner !== '' && owner !== me.incarnation) {`,
+        by: `    if (owner !== '' && previous?.brokerId !== me.brokerId) {`,
       },
     ],
     shows: ['taken from the living', 'session overestimated'],

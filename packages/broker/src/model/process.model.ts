@@ -1,7 +1,8 @@
 /** One broker process, from its start to its crash: the write path put together as production does, on unreliable stores. */
 import { ErrorCode, KafkaError, metadataPrefixes } from '@kafscale/protocol';
 import { silentLogger, SlabArena, SlabPool, type Random, type Slab, type SlabPiece } from '@kafscale/runtime';
-import { Ownership, type AcquiredPartition } from '../cluster/ownership.ts';
+import type { AcquiredPartition, HeldPartition } from '../cluster/owned-kind.ts';
+import { Ownership } from '../cluster/ownership.ts';
 import { PartitionLog, type Extent, type PartitionIdentity, type RecoveredPartition } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
 import { HotTail, type HeldBytes } from '../log/read/hot-tail.ts';
@@ -10,7 +11,7 @@ import { recoverPartitions } from '../log/upkeep/recovery.ts';
 import { LogAppender } from '../log/write/log-appender.ts';
 import type { AppendOutcome, SettledListener } from '../log/write/pending-batch.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
+import type { ImageChange, TopicImage } from '../metadata/metadata-image.ts';
 import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -57,11 +58,12 @@ export class SimulatedProcess {
   readonly logs = new PartitionLogs();
   readonly hotTail: HotTail;
   readonly ownership: Ownership;
-  handedOver = false;
   readonly #dependencies: ProcessDependencies;
   readonly #appender: LogAppender;
   readonly #logStarts: StoredLogStarts;
-  readonly #imageListeners = new Set<() => void>();
+  readonly #imageListeners = new Set<(change: ImageChange) => void>();
+  /** Partitions that others should have, as this process sees it; the rest it should have itself. */
+  readonly #heirs = new Map<number, { readonly incarnation: string; readonly brokerId: number }>();
   /** Attempts without outcome, by batch. */
   readonly #takenBatches = new Map<string, number>();
   /** Answered as failed since the last rollback. */
@@ -117,21 +119,29 @@ export class SimulatedProcess {
     this.ownership = new Ownership({
       store,
       lane: session.lane('data'),
-      topics: () => topics,
-      image: {
+      upkeepLane: session.lane('upkeep'),
+      kind: {
+        open: (acquired, revision) => this.#open(acquired, revision, store, objectStore),
+        giveUp: (partitions) => this.#giveUp(partitions),
+      },
+      view: {
+        topics: () => topics,
+        topic: (topicId) => topics.find((topic) => topic.topicId === topicId),
+        deletingTopics: () => [],
+        partition: () => undefined,
+        assigned: (_, partition) => this.#heirs.get(partition)?.incarnation ?? incarnation,
+        brokerOf: (other) => [...this.#heirs.values()].find((heir) => heir.incarnation === other),
         onChange: (listener) => {
           this.#imageListeners.add(listener);
           return () => this.#imageListeners.delete(listener);
         },
       },
-      onTopicGone: () => undefined,
       clock: line.clock,
       random,
       logger: silentLogger,
       incarnation,
       brokerId,
       callDeadlineMs: sessionSettings.callDeadlineMs,
-      onAcquired: (acquired, revision) => this.#open(acquired, revision, store, objectStore),
     });
     this.#logStarts = new StoredLogStarts((...change) => this.ownership.updateRecord(...change));
   }
@@ -142,7 +152,7 @@ export class SimulatedProcess {
   }
 
   changed(): void {
-    for (const listener of this.#imageListeners) listener();
+    for (const listener of this.#imageListeners) listener({ topicIds: undefined });
   }
 
   /** A request arrives. False when this broker does not lead the partition. */
@@ -203,21 +213,18 @@ export class SimulatedProcess {
     }
   }
 
-  /** Gives a partition to `heir` by its own lane, behind the last flush that holds it (COMMIT.md K2). */
+  /** Gives a partition to `heir` by its own lane, behind the last flush that holds it (COMMIT.md K2); later it may come back. */
   async handOver(partition: number, heir: { readonly incarnation: string; readonly brokerId: number }): Promise<void> {
     const { topicId } = this.#dependencies.topics[0]!;
     const log = this.logs.get(topicId, partition);
     if (log === undefined) return;
-    this.handedOver = true;
-    await this.#appender.close(log);
-    await this.ownership
-      .updateRecord(topicId, partition, (record) => {
-        return { ...record, owner: heir.incarnation, brokerId: heir.brokerId, leaderEpoch: record.leaderEpoch + 1 };
-      })
-      .catch(() => undefined);
+    this.#heirs.set(partition, heir);
+    this.changed();
+    while (!log.closed && !this.line.crashed) await this.line.clock.sleep(20);
     // A DeleteRecords that found the log before.
     await this.line.clock.sleep(this.#dependencies.random.int(200));
     await this.#logStarts.advanceLogStart(log, log.highWatermark).catch(() => undefined);
+    this.#heirs.delete(partition);
   }
 
   /** Stops as a process that was asked to. */
@@ -272,6 +279,12 @@ export class SimulatedProcess {
         return result;
       },
     };
+  }
+
+  async #giveUp(partitions: readonly HeldPartition[]): Promise<(bigint | undefined)[]> {
+    const logs = partitions.map(({ topicId, partition }) => this.logs.get(topicId, partition));
+    await Promise.all(logs.map((log) => (log === undefined ? Promise.resolve() : this.#appender.close(log))));
+    return logs.map((log) => (log === undefined ? undefined : BigInt(log.highWatermark)));
   }
 
   #nameObject(sequence: number): string {

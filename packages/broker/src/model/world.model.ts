@@ -362,12 +362,9 @@ class World implements ScheduleResult {
     }
   }
 
-  /**
-   * Processes without a session are replaced, as a broker does by itself; likewise those that handed a partition over, which
-   * production code does not do yet and therefore does not take back.
-   */
+  /** Processes without a session are replaced, as a broker does by itself. */
   #replaceSpentProcesses(): void {
-    for (const process of this.#running) if (!process.session.alive || process.handedOver) process.line.crash();
+    for (const process of this.#running) if (!process.session.alive) process.line.crash();
     if (this.#running.length === 0) this.#start();
   }
 
