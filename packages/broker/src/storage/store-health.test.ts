@@ -81,6 +81,31 @@ describe('StoreHealth', () => {
     expect(health.report()).toMatchObject({ state: 'unavailable', canWrite: false, errorRate: 1 });
   });
 
+  it('knows a store that answers no more from one that answered well a moment ago', () => {
+    const { clock, health, calls, state } = judged();
+    calls(5_000, 'create', 'ok', 1);
+    for (let call = 0; call < 3; call += 1) health.began('create');
+    clock.advance(6_000);
+    health.refresh();
+    expect(health.report()).toMatchObject({ state: 'unavailable', canWrite: false });
+    calls(1, 'create', 'ok');
+    expect(health.canWrite).toBe(true);
+    calls(20, 'create', 'unavailable', 100);
+    expect(state()).toBe('healthy'); // two seconds: it may just be restarted
+    calls(40, 'create', 'unavailable', 100);
+    expect(health.report()).toMatchObject({ state: 'unavailable', canWrite: false });
+  });
+
+  it('goes on in spite of a few calls that hang while others are answered', () => {
+    const { clock, health, calls } = judged();
+    for (let call = 0; call < 3; call += 1) health.began('create');
+    for (let second = 0; second < 60; second += 1) {
+      clock.advance(900);
+      calls(10, 'create', 'ok');
+    }
+    expect(health.canWrite).toBe(true);
+  });
+
   it('takes nothing from callers who give up early, and takes those who waited long for failures', () => {
     const { calls, state } = judged();
     calls(50, 'read', 'aborted', 100);

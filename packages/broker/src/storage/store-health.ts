@@ -1,7 +1,7 @@
 /**
  * How the object store is doing, judged over a window of its answers: creates and reads each by themselves, the worse of the two
- * counts. A call that hangs counts before it ends. Once creates fail, the answers of a store that came back soon show it, so that
- * nobody waits for the window to pass.
+ * counts. A store that gives no good answer any more is unavailable whatever it did before, calls that hang included; and once it
+ * does again that soon shows, so that nobody waits for the window to pass.
  */
 import type { Clock } from '@kafscale/runtime';
 import type { StorageErrorKind } from './storage-error.ts';
@@ -106,7 +106,7 @@ export class StoreHealth {
     const { calls, failures, latencyMs } = window.sums();
     const errorRate = failures < minFailures ? 0 : failures / calls;
     const meanMs = calls < minFailures ? 0 : latencyMs / calls;
-    const isFailing = errorRateCrit > 0 && errorRate >= errorRateCrit;
+    const isFailing = window.isSilent() || (errorRateCrit > 0 && errorRate >= errorRateCrit);
     if (isFailing || meanMs >= latencyCritMs) return { state: 'unavailable', canTry: !isFailing };
     const isWorse = (errorRate > 0 && errorRate >= errorRateWarn) || meanMs >= latencyWarnMs;
     return { state: isWorse ? 'degraded' : 'healthy', canTry: true };
@@ -123,16 +123,23 @@ interface Sums {
 class CallWindow {
   readonly #clock: Clock;
   readonly #slotMs: number;
+  readonly #windowMs: number;
   readonly #hangMs: number;
   readonly #slots: Sums[] = Array.from({ length: slotCount }, noCalls);
   #newestSlot: number;
   /** When each call that has no answer began; the oldest first. */
   readonly #open = new Map<object, number>();
   #goodInARow = 0;
+  #badInARow = 0;
+  /** When the first call began that failed since the last good answer. */
+  #firstBadMs = Number.POSITIVE_INFINITY;
+  #lastBadMs = Number.NEGATIVE_INFINITY;
+  #lastGoodMs = Number.NEGATIVE_INFINITY;
 
   constructor(clock: Clock, { windowMs, latencyCritMs }: StoreHealthSettings) {
     this.#clock = clock;
     this.#slotMs = windowMs / slotCount;
+    this.#windowMs = windowMs;
     this.#hangMs = 2 * latencyCritMs;
     this.#newestSlot = this.#slotNow();
   }
@@ -152,18 +159,46 @@ class CallWindow {
     const sums = noCalls();
     for (const slot of this.#slots) add(sums, slot.calls, slot.failures, slot.latencyMs);
     const nowMs = this.#clock.monotonicMs();
+    for (const startMs of this.#hanging(nowMs)) add(sums, 1, 1, nowMs - startMs);
+    return sums;
+  }
+
+  /** No good answer for as long as a call may hang, although several were waited for. */
+  isSilent(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    const hanging = this.#hanging(nowMs);
+    const badInARow = nowMs - this.#lastBadMs < this.#windowMs ? this.#badInARow : 0;
+    if (badInARow + hanging.length < minFailures) return false;
+    const sinceMs = Math.max(this.#lastGoodMs, Math.min(this.#firstBadMs, hanging[0] ?? Number.POSITIVE_INFINITY));
+    return nowMs - sinceMs >= this.#hangMs;
+  }
+
+  /** When each call began that should have had its answer, the oldest first. */
+  #hanging(nowMs: number): number[] {
+    const startsMs: number[] = [];
     for (const startMs of this.#open.values()) {
       if (nowMs - startMs < this.#hangMs) break;
-      add(sums, 1, 1, nowMs - startMs);
+      startsMs.push(startMs);
     }
-    return sums;
+    return startsMs;
   }
 
   #ended(outcome: CallOutcome, durationMs: number): void {
     const isGood = answers.has(outcome);
     // Whoever gave up early tells nothing about the store.
     if (!isGood && outcome === 'aborted' && durationMs < this.#hangMs) return;
-    this.#goodInARow = isGood ? this.#goodInARow + 1 : 0;
+    const nowMs = this.#clock.monotonicMs();
+    if (isGood) {
+      this.#goodInARow += 1;
+      this.#badInARow = 0;
+      this.#firstBadMs = Number.POSITIVE_INFINITY;
+      this.#lastGoodMs = nowMs;
+    } else {
+      this.#goodInARow = 0;
+      this.#badInARow += 1;
+      this.#firstBadMs = Math.min(this.#firstBadMs, nowMs - durationMs);
+      this.#lastBadMs = nowMs;
+    }
     this.#passTime();
     if (this.#goodInARow === goodAnswersInARow) this.#forgetBadTimes();
     add(this.#slots[this.#newestSlot % slotCount]!, 1, isGood ? 0 : 1, durationMs);
