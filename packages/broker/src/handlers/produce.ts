@@ -58,9 +58,16 @@ export const produceHandler = defineHandler({
     if (!knownAcks.has(request.acks)) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
     return new Promise<Response | typeof noResponse>((resolve, reject) => {
       const append = new ProduceAppend(request, apiVersion, services, reject, (responses) => {
-        if (request.acks !== 0) resolve(respond(responses, append.nodeEndpoints));
-        else if (append.failed) reject(new CloseConnection('a request without acknowledgement failed'));
-        else resolve(noResponse);
+        const { clock, produceThrottle } = services;
+        const { delayMs } = produceThrottle;
+        const answer = () => {
+          if (request.acks !== 0) resolve({ ...respond(responses, append.nodeEndpoints), throttleTimeMs: delayMs });
+          else if (append.failed) reject(new CloseConnection('a request without acknowledgement failed'));
+          else resolve(noResponse);
+        };
+        // Both the client's pause and the wait here: old clients know nothing of the former.
+        if (delayMs > 0) clock.schedule(delayMs, answer);
+        else answer();
       });
       append.run();
     });

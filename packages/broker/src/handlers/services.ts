@@ -7,6 +7,7 @@ import type { BrokerConfigs } from '../config/dynamic-config.ts';
 import type { DelayedFetches } from '../log/delayed-fetch.ts';
 import type { LogStarts } from '../log/log-start.ts';
 import type { OwnershipProof } from '../log/ownership-proof.ts';
+import type { ProduceThrottle } from '../log/upkeep/produce-throttle.ts';
 import type { GroupCoordinator } from '../groups/group-coordinator.ts';
 import type { PartitionLogs } from '../log/partition-logs.ts';
 import type { LogReader } from '../log/read/log-reader.ts';
@@ -29,6 +30,7 @@ export interface Services {
   readonly finder: PartitionFinder;
   readonly groups: GroupCoordinator;
   readonly appender: LogAppender;
+  readonly produceThrottle: Pick<ProduceThrottle, 'delayMs'>;
   readonly producerIds: ProducerIds;
   readonly reader: LogReader;
   readonly timeIndex: TimeIndex;

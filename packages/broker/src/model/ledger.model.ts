@@ -72,6 +72,7 @@ export class Ledger {
       revokeLease: (lease, signal) => store.revokeLease(lease, signal),
       watch: (range, revision, signal) => store.watch(range, revision, signal),
       compact: (revision, signal) => store.compact(revision, signal),
+      usage: (signal) => store.usage(signal),
       close: () => store.close(),
     };
   }

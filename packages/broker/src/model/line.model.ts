@@ -156,6 +156,7 @@ export class Line {
       },
       watch: (range, revision, signal) => store.watch(range, revision, signal),
       compact: (revision) => store.compact(revision),
+      usage: (signal) => this.#read(() => store.usage(), signal, metadataLost),
       close: () => store.close(),
     };
   }

@@ -21,6 +21,8 @@ export interface ShelvingSettings {
   /** Fewer than this are left as they are. */
   readonly minManifests: number;
   readonly intervalMs: number;
+  /** So many small shelves become one. */
+  readonly mergedShelves: number;
 }
 
 export const defaultShelvingSettings: ShelvingSettings = {
@@ -29,6 +31,7 @@ export const defaultShelvingSettings: ShelvingSettings = {
   maxAgeMs: 30_000,
   minManifests: 8,
   intervalMs: 5_000,
+  mergedShelves: 8,
 };
 
 export interface ShelvingDependencies {
@@ -109,7 +112,7 @@ export class Shelving {
     try {
       while (!signal.aborted && this.#isDue()) await this.#shelveOldest();
       const known = this.#shelves;
-      const tidied = await tidyShelves(known, shelver, signal);
+      const tidied = await tidyShelves(known, shelver, signal, settings.mergedShelves);
       this.#shelves = [...tidied, ...this.#shelves.slice(known.length)]; // Some may have been adopted meanwhile.
     } catch (error) {
       this.#failedUntilMs = clock.monotonicMs() + settings.intervalMs;

@@ -1,8 +1,8 @@
 /** Keeps shelves few: those with nothing alive on them go, and small or mostly dead ones are put together. */
 import { maxKeysPerMove, type Shelver, type StoredShelf } from './shelver.ts';
 
-/** So many shelves that could be one are made one. */
-const mergedTogether = 8;
+/** So many shelves that could be one are made one, unless said otherwise. */
+const defaultMergedTogether = 8;
 /** A shelf of this size is not written again until enough of it is dead. */
 const ampleBytes = 2 * 2 ** 20;
 const maxMergedBytes = 4 * 2 ** 20;
@@ -15,6 +15,7 @@ export async function tidyShelves(
   shelves: readonly StoredShelf[],
   shelver: Shelver,
   signal: AbortSignal,
+  mergedTogether = defaultMergedTogether,
 ): Promise<readonly StoredShelf[]> {
   const dead: StoredShelf[] = [];
   const small: StoredShelf[] = [];
