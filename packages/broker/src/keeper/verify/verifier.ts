@@ -111,7 +111,10 @@ class Verifier {
         const { objectKey } = manifest.manifest;
         manifests.set(objectKey, [...(manifests.get(objectKey) ?? []), manifest]);
       },
-      onUnreadable: (objectKey, error) => this.#findings.add(findingOf(error, objectKey)),
+      onUnreadable: (objectKey, error) => {
+        this.#findings.add(findingOf(error, objectKey));
+        return undefined;
+      },
     });
     for (const log of cluster.logs.values()) this.#checkLog(log, cluster);
     await this.#checkFlushes(manifests, cluster);

@@ -1,0 +1,208 @@
+/**
+ * What the bucket itself tells when the metadata store is lost: whose it is, the newest checkpoint that can be read, and the footers of
+ * flush objects that this checkpoint does not settle.
+ */
+import {
+  decodeFlushFooter,
+  decodeFlushTrailer,
+  decodeIndexFooter,
+  decodeIndexTrailer,
+  flushTrailerBytes,
+  indexTrailerBytes,
+  type FooterPlace,
+  type metadata,
+} from '@kafscale/protocol';
+import { mapConcurrently } from '@kafscale/runtime';
+import type { IdentityName, ObjectName, ObjectNames } from '../../storage/object-names.ts';
+import type { ObjectKey } from '../../storage/object-store.ts';
+import { listCheckpoints, openCheckpoint, type Checkpoint } from '../checkpoint-reader.ts';
+import { manifestsOf, type ClusterState } from '../cluster-state.ts';
+import { OriginProof } from '../origin-proof.ts';
+import { readObject, readSlice, type StoreAccess } from '../store-access.ts';
+import { findingOf } from '../verify/check-run.ts';
+
+export interface SurveyDependencies extends StoreAccess {
+  readonly names: ObjectNames;
+  readonly onProgress?: (text: string) => void;
+}
+
+export interface FoundFlush {
+  readonly objectKey: ObjectKey;
+  readonly incarnation: string;
+  readonly sequence: number;
+  readonly buildsOn: number;
+  readonly description: metadata.FlushDescription;
+  /** Where in the object that description lies. */
+  readonly footer: FooterPlace;
+}
+
+export interface BucketSurvey {
+  readonly clusterId: string;
+  /** The highest in the bucket. */
+  readonly generation: number;
+  readonly checkpoint: Checkpoint | undefined;
+  /** What a state without anything says, where there is no checkpoint. */
+  readonly base: ClusterState;
+  readonly proof: OriginProof;
+  /** Of the checkpoint's manifests and shelves: `incarnation/sequence`. */
+  readonly known: ReadonlySet<string>;
+  /** One for each sequence of an incarnation. */
+  readonly flushes: readonly FoundFlush[];
+  /** Footers of index objects; looked for only without a checkpoint. */
+  readonly indexes: readonly metadata.IndexFooter[];
+  /** All that can be told to have written for this cluster. */
+  readonly incarnations: ReadonlySet<string>;
+  /** When the youngest object was written that only a broker writes, by the object store's clock; 0 for none. */
+  readonly newestMs: number;
+  readonly warnings: readonly string[];
+}
+
+const readsAtOnce = 16;
+const noState: ClusterState = { revision: 0, entries: () => nothing() };
+
+/** Throws StorageError. */
+export async function surveyBucket(dependencies: SurveyDependencies): Promise<BucketSurvey | undefined> {
+  const { names, objectStore, onProgress } = dependencies;
+  const identities: IdentityName[] = [];
+  for await (const { key } of objectStore.list(names.identityPrefix)) {
+    const name = names.parseCluster(key);
+    if (name?.kind === 'identity') identities.push(name);
+  }
+  const clusterIds = new Set(identities.map(({ clusterId }) => clusterId));
+  const clusterId = [...clusterIds][0];
+  if (clusterId === undefined) return undefined;
+  const warnings: string[] = [];
+  if (clusterIds.size > 1) warnings.push(`several clusters wrote into this place: ${[...clusterIds].join(', ')}`);
+
+  const checkpoint = await newestCheckpoint(dependencies, warnings);
+  const base = checkpoint ?? noState;
+  const proof = await OriginProof.of(base);
+  const known = new Set<string>();
+  for await (const { manifest } of manifestsOf(dependencies, base)) {
+    const name = names.parse(manifest.objectKey);
+    if (name !== undefined) known.add(flushId(name));
+  }
+  onProgress?.('listing the bucket');
+  const listed = await list(dependencies, { proof, known, withIndexes: checkpoint === undefined });
+  onProgress?.(`reading the footers of ${listed.flushes.length} flush objects that no checkpoint names`);
+  const flushes = await readFlushes(listed.flushes, clusterId, dependencies, warnings);
+  const indexes = await readIndexes(listed.indexes, clusterId, dependencies, warnings);
+  const incarnations = new Set(proof.incarnations);
+  for (const { incarnation } of [...flushes, ...indexes]) incarnations.add(incarnation);
+  return {
+    clusterId,
+    generation: Math.max(...identities.map(({ generation }) => generation)),
+    checkpoint,
+    base,
+    proof,
+    known,
+    flushes,
+    indexes,
+    incarnations,
+    newestMs: listed.newestMs,
+    warnings,
+  };
+}
+
+export const flushId = ({ incarnation, sequence }: Pick<ObjectName, 'incarnation' | 'sequence'>): string =>
+  `${incarnation}/${sequence}`;
+
+/** The newest one that can be read whole; what could not is said. */
+async function newestCheckpoint(dependencies: SurveyDependencies, warnings: string[]): Promise<Checkpoint | undefined> {
+  const found = await listCheckpoints(dependencies, dependencies.names);
+  for (const { headKey } of found.reverse()) {
+    try {
+      const checkpoint = await openCheckpoint(dependencies, headKey);
+      for (const part of checkpoint.head.parts) await readSlice(dependencies, part);
+      return checkpoint;
+    } catch (error) {
+      warnings.push(`checkpoint ${headKey} cannot be used: ${findingOf(error, headKey).detail}`);
+    }
+  }
+  return undefined;
+}
+
+interface Listed {
+  readonly flushes: { readonly key: ObjectKey; readonly name: ObjectName; readonly sizeBytes: number }[];
+  readonly indexes: { readonly key: ObjectKey; readonly sizeBytes: number }[];
+  newestMs: number;
+}
+
+async function list(
+  { names, objectStore }: SurveyDependencies,
+  { proof, known, withIndexes }: { proof: OriginProof; known: ReadonlySet<string>; withIndexes: boolean },
+): Promise<Listed> {
+  const listed: Listed = { flushes: [], indexes: [], newestMs: 0 };
+  for await (const { key, sizeBytes, modifiedMs } of objectStore.list(names.prefix)) {
+    const isSign = !names.isHealthProbe(key) && names.parseCluster(key)?.kind !== 'identity';
+    if (isSign) listed.newestMs = Math.max(listed.newestMs, modifiedMs);
+    const name = names.parse(key);
+    if (name?.kind === 'index' && withIndexes) listed.indexes.push({ key, sizeBytes });
+    if (name?.kind !== 'flush' || known.has(flushId(name))) continue;
+    if (proof.settlementOf(name) !== 'settled') listed.flushes.push({ key, name, sizeBytes });
+  }
+  return listed;
+}
+
+async function readFlushes(
+  listed: Listed['flushes'],
+  clusterId: string,
+  dependencies: SurveyDependencies,
+  warnings: string[],
+): Promise<FoundFlush[]> {
+  const found = new Map<string, FoundFlush>();
+  await mapConcurrently(listed, readsAtOnce, async ({ key, name, sizeBytes }) => {
+    try {
+      const trailer = await readEnd(dependencies, key, sizeBytes, flushTrailerBytes);
+      const place = decodeFlushTrailer(trailer, sizeBytes);
+      const { position, length } = place;
+      const footer = await readObject(dependencies, key, { start: position, end: position + length });
+      const description = decodeFlushFooter(footer, place.crc32c);
+      if (description.clusterId !== clusterId) {
+        warnings.push(`object ${key} is of cluster ${description.clusterId} and left alone`);
+        return;
+      }
+      const { incarnation, sequence } = name;
+      // Attempts to write one flush differ in their names alone.
+      found.set(flushId(name), {
+        objectKey: key,
+        incarnation,
+        sequence,
+        buildsOn: Number(description.buildsOn),
+        description,
+        footer: place,
+      });
+    } catch (error) {
+      warnings.push(`object ${key} cannot be used: ${findingOf(error, key).detail}`);
+    }
+  });
+  return [...found.values()];
+}
+
+async function readIndexes(
+  listed: Listed['indexes'],
+  clusterId: string,
+  dependencies: SurveyDependencies,
+  warnings: string[],
+): Promise<metadata.IndexFooter[]> {
+  const found: metadata.IndexFooter[] = [];
+  await mapConcurrently(listed, readsAtOnce, async ({ key, sizeBytes }) => {
+    try {
+      const trailer = await readEnd(dependencies, key, sizeBytes, indexTrailerBytes);
+      const place = decodeIndexTrailer(trailer, sizeBytes);
+      const bytes = await readObject(dependencies, key, { start: place.position, end: place.position + place.length });
+      const footer = decodeIndexFooter(bytes, place);
+      if (footer.clusterId === clusterId) found.push(footer);
+    } catch (error) {
+      warnings.push(`object ${key} cannot be used: ${findingOf(error, key).detail}`);
+    }
+  });
+  return found;
+}
+
+const readEnd = (access: StoreAccess, key: ObjectKey, sizeBytes: number, count: number) =>
+  readObject(access, key, { start: Math.max(0, sizeBytes - count), end: sizeBytes });
+
+async function* nothing(): AsyncGenerator<never, void, undefined> {
+  // No entries.
+}
