@@ -17,6 +17,8 @@ export type ProxyDirection = 'toServer' | 'toClient';
 export type ProxyMode = 'pass' | 'hold' | 'drop';
 
 export interface FaultyProxySettings {
+  /** Address that the proxy listens on; 127.0.0.1 unless set. */
+  readonly listenHost?: string;
   readonly host?: string;
   /** Port of the server. */
   readonly port: number;
@@ -100,14 +102,18 @@ export class FaultyProxy {
   static async start(settings: FaultyProxySettings): Promise<FaultyProxy> {
     const proxy = new FaultyProxy(await freePort(), settings);
     await new Promise<void>((resolve, reject) => {
-      proxy.#server.once('error', reject).listen(proxy.port, '127.0.0.1', resolve);
+      proxy.#server.once('error', reject).listen(proxy.port, proxy.#host, resolve);
     });
     return proxy;
   }
 
+  get #host(): string {
+    return this.#settings.listenHost ?? '127.0.0.1';
+  }
+
   /** `host:port`, as clients take it. */
   get endpoint(): string {
-    return `127.0.0.1:${this.port}`;
+    return `${this.#host}:${this.port}`;
   }
 
   /** Connections that have not ended on both sides. */

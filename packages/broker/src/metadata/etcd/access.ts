@@ -29,6 +29,9 @@ export class EtcdAccess {
     return this.#metadata;
   }
 
+  /** For the call that asks for a token: etcd 3.4 refuses it when an expired one comes along. */
+  readonly withoutToken = metadataWith(undefined);
+
   get hasUser(): boolean {
     return this.#user !== undefined;
   }

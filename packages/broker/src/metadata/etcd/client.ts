@@ -3,7 +3,7 @@
  * store. A call that changes something goes out once and no more; what became of it when it fails is for its caller to find out.
  */
 import type { Clock, Random } from '@kafscale/runtime';
-import type { ChannelCredentials, ClientDuplexStream } from '@grpc/grpc-js';
+import type { ChannelCredentials, ClientDuplexStream, Metadata } from '@grpc/grpc-js';
 import { MetadataError } from '../metadata-error.ts';
 import type { Revision } from '../metadata-store.ts';
 import { EtcdAccess, type EtcdUser } from './access.ts';
@@ -41,6 +41,13 @@ export interface Answered<Answer> {
   readonly answer: Answer;
   /** The highest revision that was known when the call was sent. */
   readonly seenWhenSent: Revision;
+}
+
+interface AskOptions {
+  readonly giveUpMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly stream?: boolean | undefined;
+  readonly metadata?: Metadata;
 }
 
 const maxAttempts = 4;
@@ -136,13 +143,15 @@ export class EtcdClient {
 
   async #renewToken(
     connection: EtcdConnection,
-    refused: EtcdAccess['metadata'],
+    refused: Metadata,
     giveUpMs: number,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     await this.#access.renew(refused, async (user) => {
       const request = etcdMethods.authenticate.encode(user);
-      const outcome = await this.#ask(connection, etcdMethods.authenticate, request, { giveUpMs, signal });
+      const metadata = this.#access.withoutToken;
+      const options = { giveUpMs, signal, metadata };
+      const outcome = await this.#ask(connection, etcdMethods.authenticate, request, options);
       if (!('error' in outcome)) return outcome.answer.token;
       if (/authentication is not enabled/.test(outcome.error.message)) return undefined;
       throw outcome.error;
@@ -172,11 +181,7 @@ export class EtcdClient {
     connection: EtcdConnection,
     method: EtcdMethod<Request, Answer>,
     request: Buffer,
-    {
-      giveUpMs,
-      signal,
-      stream = false,
-    }: { giveUpMs: number; signal?: AbortSignal | undefined; stream?: boolean | undefined },
+    { giveUpMs, signal, stream = false, metadata = this.#access.metadata }: AskOptions,
   ): Promise<Outcome<Answer>> {
     return new Promise((resolve) => {
       const settle = (outcome: Outcome<Answer>): void => {
@@ -196,7 +201,6 @@ export class EtcdClient {
         const error = new MetadataError('aborted', 'the caller gave up', { cause: signal?.reason as unknown });
         waiting.fail({ error, remedy: 'nothing' });
       };
-      const { metadata } = this.#access;
       const call = stream
         ? connection.askStream(method, request, metadata, settle)
         : connection.ask(method, request, metadata, settle);

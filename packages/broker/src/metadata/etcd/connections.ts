@@ -35,6 +35,8 @@ export class EtcdConnections {
   readonly #connections = new Set<EtcdConnection>();
   #current: EtcdConnection | undefined;
   #race: Promise<void> | undefined;
+  /** Rounds that nobody won, and those of them since somebody did. */
+  #rounds = 0;
   #lostRounds = 0;
   #lastError: MetadataError | undefined;
   #closed: MetadataError | undefined;
@@ -47,17 +49,16 @@ export class EtcdConnections {
   /** The connection to use now. Throws MetadataError `unavailable` when there is none by `giveUpMs`, `aborted`. */
   async current(giveUpMs: number, signal: AbortSignal | undefined): Promise<EtcdConnection> {
     const { clock } = this.#settings;
+    const roundsBefore = this.#rounds;
     for (;;) {
       if (this.#closed !== undefined) throw this.#closed;
       if (signal?.aborted) throw abortedError(signal);
       if (this.#race === undefined && this.#current !== undefined) return this.#current;
       const error = this.#lastError;
-      const timeIsOver = clock.monotonicMs() >= giveUpMs;
-      if (error !== undefined && this.#race === undefined && (timeIsOver || isHopeless(error))) {
-        this.#lastError = undefined;
-        throw new MetadataError('unavailable', error.message, { cause: error });
+      const cannotHelp = error !== undefined && this.#rounds > roundsBefore && isHopeless(error);
+      if (cannotHelp || clock.monotonicMs() >= giveUpMs) {
+        throw new MetadataError('unavailable', error?.message ?? 'etcd cannot be reached', { cause: error });
       }
-      if (timeIsOver) throw new MetadataError('unavailable', 'etcd cannot be reached', { cause: error });
       this.#startRace();
       await this.#raceIsOver(giveUpMs, signal);
     }
@@ -130,6 +131,7 @@ export class EtcdConnections {
       .sleep(backoffDelayMs(this.#lostRounds, roundBackoff, random), this.#closing.signal)
       .catch(() => undefined);
     this.#lostRounds += 1;
+    this.#rounds += 1;
   }
 
   #firstToAnswer(inDoubt: EtcdConnection | undefined): Promise<EtcdConnection | undefined> {

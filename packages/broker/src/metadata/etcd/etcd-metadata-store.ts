@@ -22,6 +22,7 @@ import type { EtcdUser } from './access.ts';
 import { EtcdClient } from './client.ts';
 import { EtcdKeys } from './keys.ts';
 import { checkEtcd } from './check-etcd.ts';
+import { isDenied } from './failure.ts';
 import { encodeRange, encodeTransaction, leaseNumber } from './encode-request.ts';
 import type { RangeResponse } from './generated/etcd/etcd.ts';
 import { etcdMethods } from './methods.ts';
@@ -46,6 +47,8 @@ export interface EtcdMetadataStoreOptions {
 const defaultQuotaBytes = 2 * 2 ** 30;
 const defaultCallDeadlineMs = 5_000;
 const defaultSuspectAfterMs = 1_000;
+const mayNotCompact =
+  'this etcd lets only root compact its history: start it with --auto-compaction-mode=periodic --auto-compaction-retention=5m';
 /** A watch whose stream broke goes on elsewhere, so often in a row; then its caller reads again. */
 const maxResumptions = 5;
 const resumeDelayMs = 100;
@@ -178,6 +181,7 @@ export class EtcdMetadataStore implements MetadataStore {
     try {
       await this.#client.call(etcdMethods.compact, encoded, { signal, attempts: 'several' });
     } catch (error) {
+      if (isDenied(error)) throw new MetadataError('unavailable', mayNotCompact, { cause: error });
       if (!(error instanceof MetadataError) || error.kind !== 'compacted') throw error;
     }
   }

@@ -35,16 +35,19 @@ const connectionErrors: readonly (readonly [RegExp, string])[] = [
     'it refused our TLS: with mTLS set KAFSCALE_ETCD_CERT_FILE and KAFSCALE_ETCD_KEY_FILE to a certificate it trusts',
   ],
   [
-    /wrong version number|packet length too long|record layer failure/i,
+    /wrong version number|packet length too long|record layer failure|before secure TLS/i,
     'it does not speak TLS there: use http:// and no KAFSCALE_ETCD_CA_FILE, or start etcd with TLS',
   ],
+  [/Protocol error/, 'what listens there does not speak gRPC: check KAFSCALE_ETCD_ENDPOINTS'],
+  [/Failed to connect/, 'it closed the connection: if it wants TLS, use https:// and set KAFSCALE_ETCD_CA_FILE'],
 ];
 
 /** Text about trouble with TLS, which no waiting cures. */
 const tlsTrouble = /certificate|self.signed|altnames|alert|wrong version number|packet length|record layer/i;
 
 export function failureOf(error: ServiceError, endpoint: string): Failure {
-  const { code, details } = error;
+  const { code } = error;
+  const details = plainDetails(error);
   const say = (kind: MetadataError['kind'], message: string): MetadataError =>
     new MetadataError(kind, `etcd at ${endpoint}: ${message}`, { cause: error });
 
@@ -100,6 +103,15 @@ export function failureOf(error: ServiceError, endpoint: string): Failure {
       return { error: say('unavailable', details), remedy: 'reconnect' };
   }
 }
+
+/** Without what grpc-js wraps around the reason. */
+const plainDetails = ({ details }: ServiceError): string =>
+  details.replace(/^No connection established\. Last error: (?:Error: )?/, '').replace(/\.? Resolution note:.*$/, '');
+
+/** Whether etcd denied a right that the user has not. */
+export const isDenied = (error: unknown): boolean =>
+  error instanceof MetadataError &&
+  (error.cause as Partial<ServiceError> | undefined)?.code === status.PERMISSION_DENIED;
 
 /** Whether waiting and trying again cannot help: wrong credentials, and certificates that do not fit. */
 export function isHopeless(error: MetadataError): boolean {

@@ -4,7 +4,7 @@ import type { Clock, Random } from '@kafscale/runtime';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
 import { readFile } from 'node:fs/promises';
 import { MetadataError } from '../metadata-error.ts';
-import { EtcdMetadataStore } from './etcd-metadata-store.ts';
+import { EtcdMetadataStore, type EtcdMetadataStoreOptions } from './etcd-metadata-store.ts';
 
 export type EtcdConfig = Pick<
   BrokerConfig,
@@ -18,6 +18,11 @@ export type EtcdConfig = Pick<
   | 'clusterName'
 > & { readonly etcdEndpoints: readonly string[] };
 
+export type EtcdDependencies = { readonly clock: Clock; readonly random: Random } & Pick<
+  EtcdMetadataStoreOptions,
+  'callDeadlineMs' | 'suspectAfterMs'
+>;
+
 interface Address {
   /** `host:port`. */
   readonly endpoint: string;
@@ -29,7 +34,7 @@ const defaultPort = 2_379;
 /** Throws MetadataError with what to do about it. */
 export async function openEtcd(
   config: EtcdConfig,
-  { clock, random }: { readonly clock: Clock; readonly random: Random },
+  { clock, random, ...limits }: EtcdDependencies,
 ): Promise<EtcdMetadataStore> {
   const { etcdUsername: name, etcdPassword: password, etcdQuotaBytes: quotaBytes } = config;
   const addresses = config.etcdEndpoints.map(parseAddress);
@@ -39,6 +44,7 @@ export async function openEtcd(
     prefix: etcdKeyPrefix(config),
     clock,
     random,
+    ...limits,
     ...(name !== undefined && password !== undefined && { user: { name, password } }),
     ...(quotaBytes !== undefined && { quotaBytes }),
   });
