@@ -155,6 +155,7 @@ export {
   type TimestampType,
 } from './records/record-batch.ts';
 export { readRecords, type RecordHeader, RecordView } from './records/record.ts';
+export { trimBatch } from './records/trim-batch.ts';
 export {
   type AcceptedBatch,
   type BatchRules,
