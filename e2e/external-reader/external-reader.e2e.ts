@@ -1,7 +1,16 @@
 /** A program that knows nothing of ours, written from docs/reference/storage-format.md, reads what we store. */
-import { encodeRecordBatch, encodeSegmentObject, SegmentIndex, type BatchInput } from '@kafscale/protocol';
-import { repositoryFolder, runProgram } from '@kafscale/testkit';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  encodeRecordBatch,
+  encodeSegmentObject,
+  metadataApi,
+  produce,
+  SegmentIndex,
+  zeroUuid,
+  type BatchInput,
+} from '@kafscale/protocol';
+import { runProgram } from '@kafscale/runtime';
+import { eventually, KafScaleServer, RawClient, repositoryFolder } from '@kafscale/testkit';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -115,6 +124,90 @@ describe('a program written from the description of the format', () => {
     }
   });
 });
+
+describe('segments that a broker made', () => {
+  it('hold the acknowledged records, for a program that knows only the format', async () => {
+    const broker = await KafScaleServer.start({
+      env: { KAFSCALE_FOLD_AFTER_MS: '100', KAFSCALE_SEGMENT_BYTES: '65536' },
+    });
+    try {
+      const expected = await fillTopic(broker.port);
+      const objects = join(broker.dataFolder, 'objects');
+      // Runs that are not yet enough for a segment of their own lie in objects that partitions share.
+      await eventually('most records lie in segments', async () => {
+        const sizes = await Promise.all((await segmentsIn(objects)).map(async (path) => (await stat(path)).size));
+        return sizes.reduce((sum, size) => sum + size, 0) > (batchesProduced / 2) * valueBytes * 0.8;
+      });
+      const records = await readAll(await segmentsIn(objects));
+      expect(records.length).toBeGreaterThan(expected.length / 2);
+      const others = records.filter(({ offset, key, value }) => {
+        const wanted = expected[offset];
+        return wanted?.key !== key || wanted.value !== value;
+      });
+      expect(others.map(({ offset }) => offset)).toEqual([]);
+    } finally {
+      await broker.close();
+    }
+  });
+});
+
+async function segmentsIn(objects: string): Promise<string[]> {
+  const names = await readdir(objects, { recursive: true });
+  const segments = names.filter((path) => path.includes(`/${topic}/0/segment-`) && path.endsWith('.kfs'));
+  return segments.map((name) => join(objects, name));
+}
+
+/** What the program prints about the segments, each record once: a rewritten one has been in two. */
+async function readAll(segments: readonly string[]): Promise<readonly ReadRecord[]> {
+  const lines = await runProgram('python3', [reader, ...segments]);
+  const records = lines
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as ReadRecord);
+  return [...new Map(records.map((read) => [read.offset, read])).values()];
+}
+
+const topic = 'read-from-outside';
+const batchesProduced = 16;
+/** More than what a segment of its own takes. */
+const valueBytes = 80_000;
+
+/** Creates the topic and produces batches, every other one compressed; answers what the record at each offset is. */
+async function fillTopic(port: number) {
+  const client = await RawClient.connect({ port });
+  await eventually('the topic has a leader', async () => {
+    const { topics } = await client.request(metadataApi, 9, {
+      topics: [{ topicId: zeroUuid, name: topic }],
+      allowAutoTopicCreation: true,
+      includeClusterAuthorizedOperations: false,
+      includeTopicAuthorizedOperations: false,
+    });
+    return (topics[0]?.partitions[0]?.leaderId ?? -1) >= 0;
+  });
+  const expected: Pick<ReadRecord, 'key' | 'value'>[] = [];
+  for (let index = 0; index < batchesProduced; index += 1) {
+    const value = String(index % 10).repeat(valueBytes);
+    const records = encodeRecordBatch({
+      codec: index % 2 === 0 ? 'none' : 'gzip',
+      records: [
+        { timestamp: Date.now(), key: `key ${index}`, value },
+        { timestamp: Date.now(), key: null, value: `short ${index}` },
+      ],
+    });
+    const { responses } = await client.request(produce, 9, {
+      transactionalId: null,
+      acks: -1,
+      timeoutMs: 30_000,
+      topicData: [{ name: topic, topicId: zeroUuid, partitionData: [{ index: 0, records }] }],
+    });
+    const answer = responses[0]?.partitionResponses[0];
+    expect(answer).toMatchObject({ errorCode: 0, baseOffset: index * 2 });
+    expected.push({ key: base64(`key ${index}`), value: base64(value) });
+    expected.push({ key: null, value: base64(`short ${index}`) });
+  }
+  await client.close();
+  return expected;
+}
 
 function record(offset: number, timestamp: number, key: string | null, value: string | null): ReadRecord {
   return { offset, timestamp, leaderEpoch: 7, key: base64(key), value: base64(value), headers: [] };
