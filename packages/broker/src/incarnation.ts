@@ -58,7 +58,10 @@ export interface IncarnationDependencies {
 const incarnationBytes = 16;
 const uniqueBytes = 12;
 const callDeadlineMs = 5_000;
-const slabBytes = 4 * 2 ** 20;
+const minSlabBytes = 4 * 2 ** 20;
+const maxSlabBytes = 16 * 2 ** 20;
+/** What a full flush has beside its batches: its footer, nearly always. */
+const footerBytes = 256 * 1_024;
 /** Bounds a flush's description: well over 16 KiB it lives in the object's footer alone. */
 const maxFlushEntries = 20_000;
 const uploadAttemptDeadlineMs = 10_000;
@@ -67,6 +70,8 @@ const fetchSessionEvictionMs = 120_000;
 /** How long a client waits for a partition that changes hands. */
 const partitionWaitMs = 1_000;
 const expiryIntervalMs = 60_000;
+/** A broker that has handed everything over answers for so long: clients hear from it who has their partitions now. */
+const farewellMs = 500;
 /** Partitions on their way to a broker that is to have more, at any moment. */
 const maxRebalanceMoves = 100;
 /** What the metadata store remembers of its past: more than the longest read of all its keys takes. */
@@ -163,7 +168,7 @@ export class Incarnation {
 
     const logs = new PartitionLogs((log) => finder.opened(log.topicId, log.partition));
     const hotTail = new HotTail(config.hotTailBytes);
-    const arena = new SlabArena(new SlabPool({ slabBytes, maxIdleSlabs: 8 }));
+    const arena = new SlabArena(new SlabPool({ slabBytes: arenaSlabBytes(config), maxIdleSlabs: 8 }));
     const names = new ObjectNames(config.namespace);
     const appender = new LogAppender({
       clock,
@@ -406,6 +411,7 @@ export class Incarnation {
         { ownerships: this.#ownerships, image: this.#image, incarnation, clock, announce: this.#announceDrain },
         limitMs,
       );
+      if (outcome === 'empty') await clock.sleep(farewellMs);
       if (outcome !== 'late') return;
       const partitions = this.#ownerships.reduce((sum, { count }) => sum + count, 0);
       this.#logger.warn({ partitions }, 'not everything could be handed over in time; the others take it over');
@@ -452,6 +458,10 @@ export class Incarnation {
     }
   }
 }
+
+/** A full flush fits into one slab: memory of its own would be fresh each time, and left to the garbage collector. */
+const arenaSlabBytes = ({ flushBytes }: BrokerConfig): number =>
+  Math.min(maxSlabBytes, Math.max(minSlabBytes, flushBytes + footerBytes));
 
 function expireProducers(appender: LogAppender, expirationMs: number, clock: Clock): () => void {
   let cancel = () => {};
