@@ -11,6 +11,7 @@ import {
   listOffsets,
   metadataApi,
   produce,
+  zeroUuid,
   type Api,
   type ResponseOf,
 } from '@kafscale/protocol';
@@ -108,7 +109,7 @@ export class ClusterClient {
 
   metadata(port: number, topic: string): Promise<MetadataAnswer> {
     return this.ask(port, metadataApi, 12, {
-      topics: [{ topicId: '', name: topic }],
+      topics: [{ topicId: zeroUuid, name: topic }],
       allowAutoTopicCreation: false,
       includeClusterAuthorizedOperations: false,
       includeTopicAuthorizedOperations: false,

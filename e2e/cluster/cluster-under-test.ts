@@ -172,10 +172,10 @@ export class ClusterUnderTest {
     return this.brokers.map(({ port }) => `${host}:${port}`).join(',');
   }
 
-  /** Ends everything and removes all data. */
+  /** Ends everything and removes all data; the brokers' logs stay with `KAFSCALE_KEEP_LOGS=1`. */
   async close(): Promise<void> {
     await Promise.all(this.brokers.map((broker) => broker.kill()));
     await Promise.all([this.s3.close(), this.etcd.close()]);
-    await rm(this.#folder, { recursive: true, force: true });
+    if (process.env['KAFSCALE_KEEP_LOGS'] !== '1') await rm(this.#folder, { recursive: true, force: true });
   }
 }

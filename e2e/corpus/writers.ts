@@ -86,16 +86,18 @@ export class ReportingProducer {
     this.#ended = ended(child);
   }
 
-  /** Kafka's own VerifiableProducer; its values are `<prefix>.<n>`. */
+  /** Kafka's own VerifiableProducer, which never sends again unless `propertiesFile` says so; its values are `<prefix>.<n>`. */
   static verifiable(
     classpath: string,
     { bootstrap, topic }: Target,
     prefix: number,
     perSecond: number,
+    propertiesFile?: string,
   ): ReportingProducer {
     const tool = ['-Xmx256M', '-cp', classpath, 'org.apache.kafka.tools.VerifiableProducer'];
     const rate = ['--throughput', String(perSecond), '--value-prefix', String(prefix)];
-    const args = [...tool, '--bootstrap-server', bootstrap, '--topic', topic, ...rate];
+    const properties = propertiesFile === undefined ? [] : ['--command-config', propertiesFile];
+    const args = [...tool, '--bootstrap-server', bootstrap, '--topic', topic, ...rate, ...properties];
     return new ReportingProducer('java', args, {}, (line) => {
       const report = JSON.parse(line) as { name: string; exception?: string; message?: string } & Acknowledged;
       if (report.name === 'producer_send_error')
