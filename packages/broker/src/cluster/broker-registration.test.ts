@@ -2,7 +2,7 @@ import { metadata, metadataKeys } from '@kafscale/protocol';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { Session } from '../metadata/session.ts';
-import { registerBroker, type BrokerRegistration } from './broker-registration.ts';
+import { registerBroker, setDraining, type BrokerRegistration } from './broker-registration.ts';
 
 const settings = { ttlMs: 10_000, callDeadlineMs: 1_000, settleDeadlineMs: 3_000 };
 const endpoint = { host: 'localhost', port: 9092, rack: '' };
@@ -50,7 +50,11 @@ describe('registering a broker', () => {
   it('refuses an id that a living broker has', async () => {
     const { broker } = setUp();
     await (await broker('a', { brokerId: 0 })).register();
-    await expect((await broker('b', { brokerId: 0 })).register()).rejects.toMatchObject({ kind: 'conflict' });
+    const refused = (await broker('b', { brokerId: 0 })).register();
+    await expect(refused).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(refused).rejects.toThrow(
+      'broker id 0 belongs to another broker that is alive at localhost:9092: give each broker a KAFSCALE_BROKER_ID of its own',
+    );
   });
 
   it('waits for the id of its own earlier life, whose lease is running out', async () => {
@@ -72,5 +76,27 @@ describe('registering a broker', () => {
     await first.register();
     await first.session.revoke(new Error('stopped'));
     expect(await (await broker('b', { brokerId: 0 })).register()).toBe(0);
+  });
+
+  it('says that a broker is to own nothing, in a record that still goes with its session', async () => {
+    const { store, broker } = setUp();
+    const { session, register } = await broker('a', { brokerId: 3 });
+    await register();
+    const registration = { incarnation: 'a', leaseId: session.leaseId, endpoint };
+    for (const draining of [true, false, true]) {
+      await setDraining(session.lane('upkeep'), 3, registration, draining);
+      const { items } = await store.range({ key: metadataKeys.broker(3) });
+      expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint, draining });
+    }
+    await session.revoke(new Error('stopped'));
+    expect((await store.range({ key: metadataKeys.broker(3) })).items).toEqual([]);
+    await expect(setDraining(session.lane('upkeep'), 3, registration, false)).rejects.toMatchObject({ kind: 'fenced' });
+  });
+
+  it('may own nothing from the beginning', async () => {
+    const { store, broker } = setUp();
+    await (await broker('a', { brokerId: 3, draining: true })).register();
+    const { items } = await store.range({ key: metadataKeys.broker(3) });
+    expect(metadata.BrokerRecord.decode(items[0]!.value).draining).toBe(true);
   });
 });
