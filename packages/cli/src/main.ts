@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { readFileSync } from 'node:fs';
 import type { ClusterOptions } from './commands/cluster.ts';
 import type { DevOptions } from './commands/dev.ts';
+import { addMaintenanceCommands } from './maintenance-commands.ts';
 import { CommandError, print, printError } from './output.ts';
 
 const usageExitCode = 2;
@@ -139,6 +140,7 @@ For more than trying: run \`kafscale broker\` per machine or container against y
       await demo();
     });
 
+  addMaintenanceCommands(program);
   return program;
 }
 
