@@ -3,7 +3,7 @@
  * not before the takeover (COMMIT.md K3). No record, chunk or segment is read, so it takes as long for a large log as for a small one.
  * A partition whose extents do not make a log stays closed, and so does one that may have records in something that cannot be read.
  */
-import { metadata, metadataPrefixes } from '@kafscale/protocol';
+import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import { mapConcurrently, withDeadline } from '@kafscale/runtime';
 import { prefixEnd, type KeyValue, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
 import type { Extent, RecoveredPartition } from '../partition-log.ts';
@@ -33,6 +33,8 @@ export interface RecoveryDependencies extends ReadingManifests {
 }
 
 const manifestsPerRead = 200;
+/** Read for the store's revision. */
+const anyKey = { key: metadataKeys.cluster };
 const readsAtOnce = 32;
 
 interface Found {
@@ -63,11 +65,14 @@ export async function recoverPartitions(
     dependencies,
   );
   snapshots.catch(() => undefined); // Met below, when the rest has been read.
-  const found = new Map<string, Found>();
-  for (const { topicId, partition } of partitions) {
-    found.set(partitionKey(topicId, partition), { extents: [], producerBatches: [], lastSequences: new Map() });
+  let collected = await collectAll(partitions, revision, dependencies);
+  if (collected.unreadable.length > 0) {
+    // What was there at that revision may have been put elsewhere since, and its object collected: one newer look decides.
+    const { store, clock, callDeadlineMs } = dependencies;
+    const current = await withDeadline(clock, callDeadlineMs, (signal) => store.range(anyKey, signal));
+    collected = await collectAll(partitions, current.revision, dependencies);
   }
-  const unreadable = await collectAll(revision, found, dependencies);
+  const { found, unreadable } = collected;
   const readSnapshots = await snapshots;
   return partitions.map(({ topicId, partition, record }, index) =>
     recover(record, found.get(partitionKey(topicId, partition))!, readSnapshots[index]!, unreadable),
@@ -76,12 +81,22 @@ export async function recoverPartitions(
 
 const partitionKey = (topicId: string, partition: number) => `${topicId}/${partition}`;
 
-/** Adds what manifests and shelves say to `found`; answers what could not be read. */
+interface Collected {
+  /** For each of the partitions. */
+  readonly found: ReadonlyMap<string, Found>;
+  readonly unreadable: readonly Unreadable[];
+}
+
+/** What manifests and shelves say of the partitions at `revision`, and what of it could not be read. */
 async function collectAll(
+  partitions: readonly PartitionToRecover[],
   revision: Revision,
-  found: Map<string, Found>,
   dependencies: RecoveryDependencies,
-): Promise<readonly Unreadable[]> {
+): Promise<Collected> {
+  const found = new Map<string, Found>();
+  for (const { topicId, partition } of partitions) {
+    found.set(partitionKey(topicId, partition), { extents: [], producerBatches: [], lastSequences: new Map() });
+  }
   const unreadable: Unreadable[] = [];
   const take = async (manifest: metadata.FlushManifest, key?: string) => {
     try {
@@ -108,7 +123,7 @@ async function collectAll(
       for (const manifest of manifests) await take(manifest);
     });
   }
-  return unreadable;
+  return { found, unreadable };
 }
 
 async function* readKeys(
@@ -133,7 +148,7 @@ function flushOf(manifestKey: string): Unreadable['flush'] {
   return { incarnation, sequence: Number(sequence) };
 }
 
-function collect(objectKey: string, description: metadata.FlushDescription, found: Map<string, Found>): void {
+function collect(objectKey: string, description: metadata.FlushDescription, found: ReadonlyMap<string, Found>): void {
   for (const topic of description.topics) {
     const topicId = topic.topicId.toString('base64url');
     for (const extent of topic.extents) {

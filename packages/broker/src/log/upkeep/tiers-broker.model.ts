@@ -1,6 +1,14 @@
 /** A broker of the tiers' model: write path and storage tiers as production puts them together, with an ownership of few lines. */
 import { metadata, metadataKeys } from '@kafscale/protocol';
-import { silentLogger, SlabArena, SlabPool, withDeadline, type Clock, type Random } from '@kafscale/runtime';
+import {
+  KeyedMutex,
+  silentLogger,
+  SlabArena,
+  SlabPool,
+  withDeadline,
+  type Clock,
+  type Random,
+} from '@kafscale/runtime';
 import { FaultyMetadataStore } from '../../metadata/faulty-metadata-store.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { MetadataStore } from '../../metadata/metadata-store.ts';
@@ -26,6 +34,8 @@ const callDeadlineMs = 2_000;
 export interface ModelTopic {
   readonly topicId: string;
   readonly name: string;
+  /** Nobody is to take its partitions any more. */
+  deleting: boolean;
 }
 
 export interface TiersBrokerDependencies {
@@ -56,6 +66,8 @@ export class TiersBroker {
   readonly #dependencies: TiersBrokerDependencies;
   readonly #appender: LogAppender;
   readonly #held = new Map<string, Held>();
+  /** One change of owner of a partition at a time. */
+  readonly #mutex = new KeyedMutex<string>();
 
   static async start(dependencies: TiersBrokerDependencies): Promise<TiersBroker> {
     const { clock, metadataStore, incarnation } = dependencies;
@@ -124,7 +136,16 @@ export class TiersBroker {
   }
 
   /** Takes the partition if its record names nobody, itself, or an incarnation that is gone. */
-  async take({ topicId, name }: ModelTopic, partition: number): Promise<void> {
+  async take(topic: ModelTopic, partition: number): Promise<void> {
+    if (topic.deleting) return;
+    await this.#mutex.run(keyOf(topic.topicId, partition), () => this.#take(topic, partition));
+  }
+
+  handOver(log: PartitionLog, heir: string): Promise<void> {
+    return this.#mutex.run(keyOf(log.topicId, log.partition), () => this.#handOver(log, heir));
+  }
+
+  async #take({ topicId, name }: ModelTopic, partition: number): Promise<void> {
     const { metadataStore, clock } = this.#dependencies;
     const key = metadataKeys.partition(topicId, partition);
     const [stored] = (await metadataStore.range({ key })).items;
@@ -164,7 +185,7 @@ export class TiersBroker {
     }
   }
 
-  async handOver(log: PartitionLog, heir: string): Promise<void> {
+  async #handOver(log: PartitionLog, heir: string): Promise<void> {
     const { topicId, partition } = log;
     const held = this.#held.get(keyOf(topicId, partition));
     if (held === undefined || log.closed) return;
@@ -215,13 +236,13 @@ export class TiersBroker {
     if (error === undefined && !log.closed && offset > log.logStartOffset) log.advanceLogStart(offset);
   }
 
-  /** Gives all partitions of a topic up, behind their last flush. */
-  async release({ topicId }: ModelTopic): Promise<void> {
-    for (const log of [...this.logs.all()]) {
-      if (log.topicId !== topicId) continue;
-      await this.#appender.close(log);
-      this.#held.delete(keyOf(topicId, log.partition));
-    }
+  /** Gives a partition up, behind its last flush. */
+  release({ topicId }: ModelTopic, partition: number): Promise<void> {
+    return this.#mutex.run(keyOf(topicId, partition), async () => {
+      const log = this.logs.get(topicId, partition);
+      if (log !== undefined) await this.#appender.close(log);
+      this.#held.delete(keyOf(topicId, partition));
+    });
   }
 
   /** From one moment to the next; what is on its way may still arrive. */

@@ -100,7 +100,7 @@ export class TiersWorld {
 
   #makeTopic(name: string): void {
     this.#topicsMade += 1;
-    const topic = { topicId: Buffer.alloc(16, this.#topicsMade).toString('base64url'), name };
+    const topic = { topicId: Buffer.alloc(16, this.#topicsMade).toString('base64url'), name, deleting: false };
     this.#topics.push(topic);
     for (let partition = 0; partition < partitionCount; partition += 1) {
       const producer: Producer = {
@@ -194,10 +194,11 @@ export class TiersWorld {
     const chosen = this.#anyLog();
     const heir = this.#living.find((broker) => broker !== chosen?.broker);
     if (chosen === undefined || heir === undefined) return;
-    const { topicId, topicName: name, partition } = chosen.log;
+    const { topicId, partition } = chosen.log;
     await chosen.broker.handOver(chosen.log, heir.incarnation);
     this.counts.handOvers += 1;
-    await heir.take({ topicId, name }, partition);
+    const topic = this.#topics.find((candidate) => candidate.topicId === topicId);
+    if (topic !== undefined) await heir.take(topic, partition);
   }
 
   async #deleteRecords(): Promise<void> {
@@ -218,14 +219,16 @@ export class TiersWorld {
   /** Deletes the topic and makes another of that name, as soon as nobody owns it any more. */
   async #replaceTopic(): Promise<void> {
     const [topic] = this.#topics;
-    if (topic === undefined) return;
-    this.#topics = this.#topics.slice(1);
-    for (const broker of this.#living) await broker.release(topic);
+    if (topic === undefined || topic.deleting) return;
+    topic.deleting = true;
+    for (let partition = 0; partition < partitionCount; partition += 1) {
+      for (const broker of this.#living) await broker.release(topic, partition);
+    }
     const records = await this.#all(metadataPrefixes.partitionsOf(topic.topicId));
     const owners = new Set(records.map(({ value }) => metadata.PartitionRecord.decode(value).owner));
     // A crashed owner's session is gone already; a living one has released above.
-    for (const owner of owners) if (owner === '') return;
-    await this.#store.transact({
+    if (owners.has('')) return;
+    const { succeeded } = await this.#store.transact({
       compare: records.map(({ key, modRevision }) => ({
         ...{ key, target: 'modRevision', operator: '=', operand: modRevision },
       })),
@@ -238,6 +241,11 @@ export class TiersWorld {
         },
       ],
     });
+    if (!succeeded) {
+      topic.deleting = false;
+      return;
+    }
+    this.#topics = this.#topics.filter((other) => other !== topic);
     for (let partition = 0; partition < partitionCount; partition += 1) {
       this.#books.delete(`${topic.topicId}/${partition}`);
     }

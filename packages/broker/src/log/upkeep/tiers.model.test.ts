@@ -1,6 +1,6 @@
 import { TiersWorld } from './tiers-world.model.ts';
 
-const schedules = Number(process.env.KAFSCALE_MODEL_SCHEDULES ?? 40);
+const schedules = Number(process.env.KAFSCALE_MODEL_SCHEDULES ?? 20);
 const seeds = Array.from({ length: Math.min(schedules, 2_000) }, (_, seed) => seed + 1);
 
 describe('the storage tiers under crashes, hand-overs, lost replies and late deliveries', () => {
