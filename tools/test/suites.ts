@@ -123,6 +123,16 @@ export const suites: readonly Suite[] = [
     command: () => e2e('e2e/kills'),
   },
   {
+    name: 'cluster',
+    about: 'three brokers on real etcd and MinIO: real clients, every fault under load, scaling from nobody to three',
+    needs: ['mvn', 'java', 'python3', 'kcat', 'etcd', 'etcdctl', 'go'],
+    wants: ['javac'],
+    servers: ['minio'],
+    timeoutMinutes: 15,
+    counted: 'jest',
+    command: () => e2e('e2e/cluster'),
+  },
+  {
     name: 'forgetful',
     about: 'kill -9 on a file system that keeps only what was fsynced',
     needs: ['mkfs.ext4', 'losetup', 'mount'],

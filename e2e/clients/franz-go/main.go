@@ -58,7 +58,7 @@ func produce(ctx context.Context, bootstrap, topic string, codecs []string, idem
 	}
 	for _, name := range codecs {
 		options := []kgo.Opt{
-			kgo.SeedBrokers(bootstrap),
+			kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 			kgo.ProducerBatchCompression(codec(name)),
 			kgo.AllowAutoTopicCreation(),
 		}
@@ -86,7 +86,7 @@ func produce(ctx context.Context, bootstrap, topic string, codecs []string, idem
 
 func consume(ctx context.Context, bootstrap, topic, group string, count int) error {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(bootstrap),
+		kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),

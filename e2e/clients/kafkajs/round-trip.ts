@@ -15,7 +15,7 @@ function groupedHeaders({ headers }: SentRecord): Headers {
 }
 
 function kafka(bootstrap: string): InstanceType<typeof Kafka> {
-  return new Kafka({ brokers: [bootstrap], logLevel: logLevel.WARN });
+  return new Kafka({ brokers: bootstrap.split(','), logLevel: logLevel.WARN });
 }
 
 /**
