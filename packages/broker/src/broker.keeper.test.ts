@@ -64,7 +64,9 @@ describe('beside a broker', () => {
     await rm(path);
     await writeFile(path, bytes);
     const { findings } = await verifyStores(configOf(dataDir), dependencies, {});
-    expect(findings).toEqual([expect.objectContaining({ kind: 'damaged', object: `default/flush/${folder}/${file}` })]);
+    expect(findings).toEqual([
+      expect.objectContaining({ kind: 'damaged', object: `default/flush/${folder!}/${file!}` }),
+    ]);
   });
 
   it('restore makes a topic that a broker serves', async () => {
@@ -107,4 +109,57 @@ describe('beside a broker', () => {
     expect(await leaderEpochOf(client, 't')).toBeGreaterThan(0);
     expect(topicId).toBeDefined();
   });
+
+  it('garbage goes while records are produced, folded and read, and nothing else does', async () => {
+    const dataDir = await fixture.folder();
+    const config = {
+      ...settings,
+      garbageGraceMs: 0,
+      garbageReaderGraceMs: 0,
+      foldAfterMs: 100,
+      segmentBytes: 64 * 1024,
+    };
+    const flushCount = async () => (await filesBelow(join(dataDir, 'objects', 'default', 'flush'))).length;
+    const expected: string[] = [];
+    let produced = 0;
+    for (let life = 0; life < 2; life += 1) {
+      const broker = await fixture.start({ dataDir, config });
+      const client = await fixture.connect(broker);
+      if (life === 0) await createTopic(client, 't');
+      const produce = async () => {
+        const value = `${produced}`.padEnd(4_000, 'x');
+        expect((await produceTo(client, 't', 0, batch([value]))).baseOffset).toBe(produced);
+        expected.push(value);
+        produced += 1;
+      };
+      for (let count = 0; count < 40; count += 1) await produce();
+      await eventually(
+        'that folded flush objects are gone',
+        async () => {
+          await produce();
+          return (await flushCount()) < produced / 2;
+        },
+        40_000,
+      );
+      expect(valuesIn(await readAll(client, 't', 0))).toEqual(expected);
+      await client.close();
+      await broker.close();
+    }
+    const { findings } = await verifyStores(configOf(dataDir), dependencies, {});
+    expect(findings).toEqual([]);
+
+    await rm(join(dataDir, 'metadata'), { recursive: true });
+    clock.leap(60_000);
+    const { plan } = await rebuildStores(configOf(dataDir), dependencies, { confirm: () => true });
+    expect(plan.summary).toMatchObject({ faults: [], warnings: [] });
+    expect((await verifyStores(configOf(dataDir), dependencies, {})).findings).toEqual([]);
+    const client = await fixture.connect(await fixture.start({ dataDir, config: settings }));
+    expect(valuesIn(await readAll(client, 't', 0))).toEqual(expected);
+    expect((await produceTo(client, 't', 0, batch(['more']))).baseOffset).toBe(produced);
+  });
 });
+
+const filesBelow = async (folder: string): Promise<string[]> =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((one) => one.isFile())
+    .map(({ name }) => name);
