@@ -57,19 +57,6 @@ export class EtcdFixture {
   }
 }
 
-/** The store, with `transact` in the place of its own. */
-export const withTransact = (store: MetadataStore, transact: MetadataStore['transact']): MetadataStore => ({
-  transact,
-  range: store.range.bind(store),
-  grantLease: store.grantLease.bind(store),
-  keepAlive: store.keepAlive.bind(store),
-  revokeLease: store.revokeLease.bind(store),
-  watch: store.watch.bind(store),
-  compact: store.compact.bind(store),
-  usage: store.usage.bind(store),
-  close: store.close.bind(store),
-});
-
 export const openSession = (
   store: MetadataStore,
   incarnation: string,
