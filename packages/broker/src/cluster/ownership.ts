@@ -56,7 +56,7 @@ interface Leaving {
 type HandOver = Leaving & OwnerChange;
 
 /** Given up behind one barrier: so many are out of service together, for as long as their last flush takes. */
-const partitionsPerHandOver = 400;
+const partitionsPerHandOver = 120;
 
 export class Ownership {
   readonly #dependencies: OwnershipDependencies;
