@@ -8,6 +8,7 @@ import { eventually, RawClient } from '@kafscale/testkit';
 import { startBroker, type RunningBroker } from './broker.ts';
 import { FaultyMetadataStore } from './metadata/faulty-metadata-store.ts';
 import { MemoryMetadataStore } from './metadata/memory-metadata-store.ts';
+import type { MetadataStore } from './metadata/metadata-store.ts';
 import { MemoryObjectStore } from './storage/memory-object-store.ts';
 
 /** Short, yet longer than a busy machine keeps a process waiting. */
@@ -45,17 +46,19 @@ export class ClusterBroker {
 }
 
 export class ClusterFixture {
-  readonly store = new MemoryMetadataStore({ clock: systemClock });
+  readonly store: MetadataStore;
   readonly objects = new MemoryObjectStore({ clock: systemClock });
   readonly brokers: ClusterBroker[] = [];
   readonly #clients: RawClient[] = [];
 
-  constructor() {
+  /** On `store`, which is closed with the fixture; on one in memory unless told. */
+  constructor(store: MetadataStore = new MemoryMetadataStore({ clock: systemClock })) {
+    this.store = store;
     this.objects.close = () => Promise.resolve();
   }
 
-  static async started(count: number): Promise<ClusterFixture> {
-    const cluster = new ClusterFixture();
+  static async started(count: number, store?: MetadataStore): Promise<ClusterFixture> {
+    const cluster = new ClusterFixture(store);
     for (let broker = 0; broker < count; broker += 1) await cluster.add();
     return cluster;
   }
