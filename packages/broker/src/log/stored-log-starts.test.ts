@@ -57,6 +57,8 @@ function setUp() {
     ...{ log, calls, starts: new StoredLogStarts(update) },
     stored: () => record.logStartOffset,
     setEpoch: (leaderEpoch: number) => (record = { ...record, leaderEpoch }),
+    setSegments: (segments: readonly metadata.Segment[]) => (record = { ...record, segments: [...segments] }),
+    segments: () => record.segments,
   };
 }
 
@@ -74,6 +76,19 @@ describe('StoredLogStarts', () => {
     calls[0]!.finish();
     await moved;
     expect([stored(), log.logStartOffset]).toEqual([6n, 6]);
+  });
+
+  it('lets the record go of segments below the log start in the same write', async () => {
+    const { log, calls, starts, segments, setSegments } = setUp();
+    const segment = (baseOffset: bigint, nextOffset: bigint): metadata.Segment => ({
+      ...{ objectKey: 'a.kfs', baseOffset, nextOffset, position: 32n, length: 1n, leaderEpoch: 0 },
+      ...{ maxTimestamp: -1n, maxTimestampBaseOffset: baseOffset },
+    });
+    setSegments([segment(0n, 4n), segment(4n, 10n)]);
+    const moved = starts.advanceLogStart(log, 6);
+    calls[0]!.finish();
+    await moved;
+    expect(segments().map(({ baseOffset }) => baseOffset)).toEqual([4n]);
   });
 
   it('stores nothing for an offset that is below the log start already', async () => {
