@@ -168,7 +168,7 @@ export class Incarnation {
 
     const logs = new PartitionLogs((log) => finder.opened(log.topicId, log.partition));
     const hotTail = new HotTail(config.hotTailBytes);
-    const arena = new SlabArena(new SlabPool({ slabBytes: arenaSlabBytes(config), maxIdleSlabs: 8 }));
+    const arena = new SlabArena(new SlabPool({ slabBytes: arenaSlabBytes(config), maxIdleSlabs: 4 }));
     const names = new ObjectNames(config.namespace);
     const appender = new LogAppender({
       clock,
@@ -354,6 +354,7 @@ export class Incarnation {
       incarnation,
       lane: session.lane('upkeep'),
       isController: () => session.alive && image.controller === incarnation,
+      onMismatch: (mismatch) => void session.revoke(mismatch).catch(() => undefined),
       callDeadlineMs,
       settings: config,
     });

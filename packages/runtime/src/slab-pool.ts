@@ -50,6 +50,11 @@ export class SlabPool {
     return this.#bytesInUse;
   }
 
+  /** Bytes of the slabs that are kept for reuse. */
+  get idleBytes(): number {
+    return this.#idle.length * this.slabBytes;
+  }
+
   /** A slab of `slabBytes`, or of exactly `minBytes` when that is larger (such a slab is not kept for reuse). Content undefined. */
   acquire(minBytes = 0): Slab {
     const bytes =

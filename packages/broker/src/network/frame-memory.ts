@@ -17,13 +17,17 @@ export interface FrameMemorySettings {
   readonly largeSlabBytes: number;
   /** Large slabs that connections may be reading into at once. */
   readonly maxReadingLargeSlabs: number;
+  /** From here on no further large slab is handed out; what arrives then takes no more than it needs. */
+  readonly maxBytes?: number;
 }
 
 /** One read into the landing buffer, and what one connection may pin before it has shown more. */
 export const landingBytes = 64 * 1024;
 
 const maxIdleSmallSlabs = 256;
-const maxIdleLargeSlabs = 32;
+const maxIdleLargeSlabs = 8;
+/** Of each size of grown slabs. */
+const maxIdleGrownBytes = 8 * 2 ** 20;
 /** A large slab with less room than this is not worth handing to another connection. */
 const minReusableBytes = 256 * 1024;
 const maxReusableSlabs = 8;
@@ -32,20 +36,36 @@ export class FrameMemory {
   readonly landing = Buffer.allocUnsafeSlow(landingBytes);
   readonly #small = new SlabPool({ slabBytes: landingBytes, maxIdleSlabs: maxIdleSmallSlabs });
   readonly #large: SlabPool;
+  /** For slabs that grow with a frame, each twice as large as the one before. */
+  readonly #grown: readonly SlabPool[];
   readonly #maxReadingLargeSlabs: number;
+  readonly #maxBytes: number;
   #readingLargeSlabs = 0;
   #ownBytes = 0;
   /** Large slabs with room that nobody reads into; one reference each is ours. */
   readonly #reusable: ReadingSlab[] = [];
 
-  constructor({ largeSlabBytes, maxReadingLargeSlabs }: FrameMemorySettings) {
+  constructor({ largeSlabBytes, maxReadingLargeSlabs, maxBytes = Number.POSITIVE_INFINITY }: FrameMemorySettings) {
+    this.#maxBytes = maxBytes;
     this.#large = new SlabPool({ slabBytes: largeSlabBytes, maxIdleSlabs: maxIdleLargeSlabs });
     this.#maxReadingLargeSlabs = maxReadingLargeSlabs;
+    const grown: SlabPool[] = [];
+    for (let slabBytes = 2 * landingBytes; slabBytes <= largeSlabBytes; slabBytes *= 2) {
+      grown.push(new SlabPool({ slabBytes, maxIdleSlabs: Math.max(1, Math.floor(maxIdleGrownBytes / slabBytes)) }));
+    }
+    this.#grown = grown;
   }
 
   /** Bytes of all slabs that somebody holds. */
   get bytesInUse(): number {
-    return this.#small.bytesInUse + this.#large.bytesInUse + this.#ownBytes;
+    const grownBytes = this.#grown.reduce((sum, pool) => sum + pool.bytesInUse, 0);
+    return this.#small.bytesInUse + this.#large.bytesInUse + grownBytes + this.#ownBytes;
+  }
+
+  /** The same with what is kept for reuse: what the process holds of the machine's memory. */
+  get residentBytes(): number {
+    const pools = [this.#small, this.#large, ...this.#grown];
+    return this.bytesInUse + pools.reduce((sum, { idleBytes }) => sum + idleBytes, 0);
   }
 
   get largeSlabBytes(): number {
@@ -59,14 +79,21 @@ export class FrameMemory {
   /** A large slab with room for at least `bytes`, or undefined when as many as may be are being read into. */
   acquireLarge(bytes: number): ReadingSlab | undefined {
     if (bytes > this.#large.slabBytes || this.#readingLargeSlabs >= this.#maxReadingLargeSlabs) return undefined;
-    this.#readingLargeSlabs += 1;
     const last = this.#reusable.at(-1);
-    if (last !== undefined && last.slab.bytes.length - last.position >= bytes) return this.#reusable.pop()!;
+    const isReusable = last !== undefined && last.slab.bytes.length - last.position >= bytes;
+    if (!isReusable && this.bytesInUse + this.#large.slabBytes > this.#maxBytes) return undefined;
+    this.#readingLargeSlabs += 1;
+    if (isReusable) return this.#reusable.pop()!;
     return { slab: this.#large.acquire(), position: 0, large: true };
   }
 
-  /** A slab of exactly `bytes` that is not kept afterwards. */
+  /** A slab of exactly `bytes`, in memory that is used again unless it is very much. */
   acquireOwn(bytes: number): ReadingSlab {
+    const pooled = this.#grown.find(({ slabBytes }) => slabBytes >= bytes)?.acquire();
+    if (pooled !== undefined) {
+      const slab = new Slab(pooled.bytes.subarray(0, bytes), () => pooled.release());
+      return { slab, position: 0, large: false };
+    }
     this.#ownBytes += bytes;
     const slab = new Slab(Buffer.allocUnsafeSlow(bytes), () => (this.#ownBytes -= bytes));
     return { slab, position: 0, large: false };

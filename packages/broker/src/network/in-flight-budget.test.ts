@@ -40,6 +40,22 @@ describe('InFlightBudget', () => {
     expect(holders.map(({ resumed }) => resumed)).toEqual([1, 1, 1]);
   });
 
+  it('counts the memory that requests keep, as far as their answers can free it', () => {
+    let memory = 0;
+    const budget = new InFlightBudget({ ...settings, memoryBytes: () => memory, maxMemoryBytes: 400 });
+    memory = 401;
+    expect(budget.exhausted).toBe(false);
+    budget.take(50);
+    expect(budget.exhausted).toBe(false);
+    budget.take(10);
+    const holder = new Holder();
+    expect(budget.mayRead(holder, 40)).toBe(false);
+    memory = 390;
+    budget.giveBack(1);
+    expect(holder.resumed).toBe(1);
+    expect(budget.mayRead(holder, 40)).toBe(true);
+  });
+
   it('lets one half frame at a time go on although it is spent', () => {
     const budget = new InFlightBudget(settings);
     budget.take(150);

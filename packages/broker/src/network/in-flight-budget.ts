@@ -1,5 +1,6 @@
 /**
- * The bytes of requests that the broker holds at once, over all connections. When they are too many, connections that hold more
+ * The bytes of requests that the broker holds at once, over all connections, and the memory they keep from being used again, which
+ * is more: a slab that many requests share is held by the last of them. When they are too many, connections that hold more
  * than a floor of their own stop reading; small requests of others go on. So that half-read frames can never block each other for
  * ever, one connection at a time may finish the frame it is in although the budget is spent.
  */
@@ -15,18 +16,30 @@ export interface InFlightBudgetSettings {
   readonly maxBytes: number;
   /** What every connection may hold whatever the others do. */
   readonly floorBytes: number;
+  /** The memory of all that, and how much it may be. Counts while requests hold half of `maxBytes`, since their answers free it. */
+  readonly memoryBytes?: () => number;
+  readonly maxMemoryBytes?: number;
 }
 
 export class InFlightBudget {
   readonly #maxBytes: number;
   readonly #floorBytes: number;
+  readonly #memoryBytes: () => number;
+  readonly #maxMemoryBytes: number;
   readonly #waiting = new Set<BudgetHolder>();
   #privileged: BudgetHolder | undefined;
   #usedBytes = 0;
 
-  constructor({ maxBytes, floorBytes }: InFlightBudgetSettings) {
+  constructor({
+    maxBytes,
+    floorBytes,
+    memoryBytes = () => 0,
+    maxMemoryBytes = Number.POSITIVE_INFINITY,
+  }: InFlightBudgetSettings) {
     this.#maxBytes = maxBytes;
     this.#floorBytes = floorBytes;
+    this.#memoryBytes = memoryBytes;
+    this.#maxMemoryBytes = maxMemoryBytes;
   }
 
   get usedBytes(): number {
@@ -34,7 +47,13 @@ export class InFlightBudget {
   }
 
   get exhausted(): boolean {
-    return this.#usedBytes > this.#maxBytes;
+    return this.#roomBytes < 0;
+  }
+
+  /** Below 0 when it is spent. */
+  get #roomBytes(): number {
+    const room = this.#maxBytes - this.#usedBytes;
+    return this.#usedBytes > this.#maxBytes / 2 ? Math.min(room, this.#maxMemoryBytes - this.#memoryBytes()) : room;
   }
 
   take(bytes: number): void {
@@ -76,7 +95,7 @@ export class InFlightBudget {
 
   #wake(): void {
     // Everyone woken may read a floor's worth before it is asked again, so no more are woken than that leaves room for.
-    const places = Math.ceil((this.#maxBytes - this.#usedBytes) / this.#floorBytes);
+    const places = Math.ceil(this.#roomBytes / this.#floorBytes);
     const woken = places > 0 ? [...this.#waiting].slice(0, places) : [];
     for (const holder of woken) this.#waiting.delete(holder);
     for (const holder of woken) holder.resumeReading();

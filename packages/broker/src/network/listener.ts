@@ -35,6 +35,8 @@ export interface ListenerDeps {
   readonly config: ListenerConfig;
   readonly registry: HandlerRegistry;
   readonly services: Services;
+  /** Memory that requests in work hold beside their own bytes, such as a copy on its way to the object store. */
+  readonly heldBytes?: () => number;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
@@ -42,6 +44,8 @@ export interface ListenerDeps {
 
 const largeSlabBytes = 4 * 2 ** 20;
 const maxReadingLargeSlabs = 32;
+/** Slabs are coarse: with less than this nothing is said about the bytes that lie in them. */
+const smallMemoryBytes = 16 * 2 ** 20;
 /** Connections the kernel completes for us while we are busy. */
 const acceptBacklog = 4_096;
 const keepAliveDelayMs = 60_000;
@@ -71,8 +75,18 @@ export class Listener {
     const { config, clock, metrics, logger } = deps;
     this.#deps = deps;
     this.#limits = new AcceptLimits(config, clock.monotonicMs());
-    const memory = new FrameMemory({ largeSlabBytes, maxReadingLargeSlabs });
-    const budget = new InFlightBudget({ maxBytes: config.maxInFlightBytes, floorBytes: landingBytes });
+    const { heldBytes = () => 0 } = deps;
+    const memory = new FrameMemory({
+      largeSlabBytes,
+      maxReadingLargeSlabs,
+      maxBytes: Math.max(smallMemoryBytes, config.maxInFlightBytes / 2),
+    });
+    const budget = new InFlightBudget({
+      maxBytes: config.maxInFlightBytes,
+      floorBytes: landingBytes,
+      maxMemoryBytes: smallMemoryBytes + (config.maxInFlightBytes * 7) / 8,
+      memoryBytes: () => memory.residentBytes + heldBytes(),
+    });
     const log = new LimitedLog(logger, clock);
     const requests = new RequestMetrics(metrics, clock);
     this.#connectionDeps = {

@@ -71,6 +71,7 @@ export interface CommitterDependencies {
 export class Committer {
   readonly #dependencies: CommitterDependencies;
   #queue: UploadingFlush[] = [];
+  #unsettledBytes = 0;
   #running = false;
   #lastCommittedSequence = -1;
   /** Each waits for the flush that was the newest when it came. */
@@ -90,8 +91,14 @@ export class Committer {
     return this.#queue.length;
   }
 
+  /** Of the objects of these flushes: memory that is held until they are committed or fail. */
+  get unsettledBytes(): number {
+    return this.#unsettledBytes;
+  }
+
   enqueue(upload: UploadingFlush): void {
     this.#queue.push(upload);
+    this.#unsettledBytes += upload.flush.body.length;
     if (!this.#running) void this.#run();
   }
 
@@ -134,6 +141,7 @@ export class Committer {
     }
     failpoint('after-commit-before-answer');
     this.#queue.shift();
+    this.#unsettledBytes -= flush.body.length;
     lane.raiseFloor(flush.sequence + 1);
     this.#apply(flush, upload.objectKey);
     const nowMs = clock.monotonicMs();
@@ -177,6 +185,7 @@ export class Committer {
   #fail(error: KafkaError): void {
     const failed = this.#queue;
     this.#queue = [];
+    this.#unsettledBytes = 0;
     // Nothing will ever refer to what was uploaded for them, however late it lands.
     this.#dependencies.lane.raiseFloor((failed.at(-1)?.flush.sequence ?? -1) + 1);
     this.#dependencies.rollBack(failed, error);

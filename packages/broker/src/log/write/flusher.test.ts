@@ -157,6 +157,20 @@ describe('Flusher', () => {
     for await (const { sizeBytes } of objects.list('')) expect(sizeBytes).toBeLessThan(2_000);
   });
 
+  it('holds no more than so many full flushes while those behind a slow one are uploaded', async () => {
+    const { append, clock, fates, pool, committer, outcomes } = setUp({ maxUploads: 3 });
+    fates.push(900);
+    for (let batch = 0; batch < 200; batch += 1) {
+      append();
+      await clock.advanceAsync(1);
+      expect(committer.unsettledBytes).toBeLessThan(3 * 1_000 + 3 * 500);
+    }
+    expect(pool.bytesInUse).toBeLessThanOrEqual(5 * 4_096);
+    await clock.advanceAsync(5_000);
+    expect(offsets(outcomes)).toEqual(Array.from({ length: 200 }, (_, offset) => offset));
+    expect(committer.unsettledBytes).toBe(0);
+  });
+
   it('rolls back what waits for an upload with everything else, and gives its offsets out again', async () => {
     const { append, clock, fates, outcomes, committedKeys } = setUp({ maxUploads: 1 });
     fates.push('hangs', 'hangs', 'hangs', 'hangs', 'hangs', 'hangs');

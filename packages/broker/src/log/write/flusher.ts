@@ -42,6 +42,8 @@ export interface FlusherDependencies {
   readonly settings: FlusherSettings;
 }
 
+/** Small flushes may be as many as they like; large ones as many as may be uploaded at once. */
+const maxUnsettledBytes = ({ maxUploads, maxBytes }: FlushPacerSettings) => maxUploads * maxBytes;
 const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
 
 export class Flusher {
@@ -66,7 +68,7 @@ export class Flusher {
 
   /** Takes the batch into the open flush; `listener` learns its outcome, later and exactly once. */
   append(writer: PartitionWriter, batch: BatchToAppend, listener: SettledListener): PendingBatch {
-    if (this.#isFull(this.#open)) this.#setAside();
+    if (!this.#hasRoomFor(batch)) this.#setAside();
     const pending = new PendingBatch(writer, batch, this.#open.sequence, listener);
     if (this.#open.isEmpty) this.#pacer.opened();
     this.#open.add(pending);
@@ -150,9 +152,11 @@ export class Flusher {
     }
   }
 
-  #isFull({ sizeBytes, entryCount }: FlushBuffer): boolean {
+  /** A batch that is larger than a flush should be gets one of its own. */
+  #hasRoomFor({ bytes }: BatchToAppend): boolean {
     const { maxBytes, maxEntries } = this.#dependencies.settings;
-    return sizeBytes >= maxBytes || entryCount >= maxEntries;
+    const { isEmpty, sizeBytes, entryCount } = this.#open;
+    return isEmpty || (sizeBytes + bytes.length <= maxBytes && entryCount < maxEntries);
   }
 
   #setAside(): void {
@@ -162,9 +166,15 @@ export class Flusher {
 
   /** As many as may be uploaded now. */
   #closeDue(): void {
-    const { maxUploads } = this.#dependencies.settings;
-    while (this.#due.length > 0 && this.#uploadsInFlight < maxUploads) this.#close(this.#due.shift()!);
+    while (this.#due.length > 0 && this.#mayUpload(this.#due[0]!)) this.#close(this.#due.shift()!);
     this.#wakeWaiters();
+  }
+
+  /** What is uploaded and waits for a slow one before it to be committed holds memory as well. */
+  #mayUpload({ sizeBytes }: FlushBuffer): boolean {
+    const { committer, settings } = this.#dependencies;
+    if (this.#uploadsInFlight >= settings.maxUploads) return false;
+    return committer.unsettledCount === 0 || committer.unsettledBytes + sizeBytes <= maxUnsettledBytes(settings);
   }
 
   #wakeWaiters(): void {

@@ -90,6 +90,11 @@ export class LogAppender {
     if (this.#logs.get(log.topicId, log.partition) === log) this.#logs.close(log.topicId, log.partition);
   }
 
+  /** Memory of flushes that are on their way. */
+  get unsettledBytes(): number {
+    return this.#committer.unsettledBytes;
+  }
+
   /** Resolves when every batch accepted so far has its outcome. */
   async settled(): Promise<void> {
     await this.#flusher.flush();
