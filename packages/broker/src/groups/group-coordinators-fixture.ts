@@ -68,11 +68,11 @@ export class GroupCoordinators {
   /** A new broker, on a network that works until it is there. */
   async add(): Promise<CoordinatorLife> {
     const { clock } = this;
-    let life: CoordinatorLife | undefined;
+    const added: { life?: CoordinatorLife } = {};
     const store = new FaultyMetadataStore(this.inner, {
       clock,
-      plan: (call) => (life === undefined ? 'ok' : this.plan(call)),
-      watchPlan: () => ({ loses: () => life?.isDeaf === true }),
+      plan: (call) => (added.life === undefined ? 'ok' : this.plan(call)),
+      watchPlan: () => ({ loses: () => added.life?.isDeaf === true }),
     });
     const random = this.#random;
     const brokerId = this.lives.length;
@@ -99,7 +99,8 @@ export class GroupCoordinators {
     });
     coordinator.start();
     const parts = { incarnation, brokerId, session, coordinator, ownership, image, store };
-    life = { ...parts, isDeaf: false, isAlive: true };
+    const life = { ...parts, isDeaf: false, isAlive: true };
+    added.life = life;
     this.lives.push(life);
     void ownership.start();
     return life;
