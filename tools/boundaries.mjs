@@ -6,7 +6,6 @@
 /** Packages of other people that have exactly one home, and the place where they may be imported. */
 const homes = {
   '@aws-sdk/client-s3': ['packages/broker/src/storage'],
-  etcd3: ['packages/broker/src/metadata'],
   '@grpc/grpc-js': ['packages/broker/src/metadata', 'packages/broker/src/control', 'packages/operator/src/brokers'],
   lmdb: ['packages/broker/src/metadata'],
   '@kubernetes/client-node': ['packages/operator/src/kube'],
