@@ -8,10 +8,10 @@ TSX := node --no-warnings --conditions=@kafscale/source --import tsx
 # What npm writes last; newer than the lockfile exactly when the install is current.
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help build demo test lint format bench clean
+.PHONY: help build demo cluster test chaos lint format bench bench-cluster clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json $(wildcard packages/*/package.json)
 	@# `npm ci` starts by removing node_modules, which is right for a fresh clone and rude to a running process.
@@ -24,8 +24,14 @@ build: $(INSTALLED) ## Install what package-lock.json says and compile everythin
 demo: build ## Start a broker, produce 25 messages, read 5 back in a group
 	npx kafscale demo
 
+cluster: build ## Start etcd, MinIO and three brokers here to try out, until Ctrl-C
+	npx kafscale cluster
+
 test: $(INSTALLED) ## Run every suite; SUITES=unit,lint runs only these
 	$(TSX) tools/test/run.ts
+
+chaos: build ## Faults by chance on a real cluster under load; MINUTES=30 SEED=7
+	$(TSX) e2e/cluster/chaos.ts
 
 lint: $(INSTALLED) ## Judge the code: types, promises, who may import whom
 	npm run --silent lint
@@ -36,10 +42,15 @@ format: $(INSTALLED) ## Let Prettier lay out everything
 bench: build ## Measure beside raw limits and beside Apache Kafka; SAVE=1 keeps the last table in bench/results
 	$(TSX) bench/codec.bench.ts
 	$(TSX) bench/fetch.bench.ts
+	$(TSX) bench/cold-reads.ts
 	$(TSX) bench/hostile.bench.ts
 	$(TSX) bench/raw-limit/run.ts
 	$(TSX) bench/raw-limit/copies.ts
 	$(TSX) bench/beside-kafka/run.ts
+	$(TSX) bench/cluster.ts
+
+bench-cluster: build ## Measure one broker on etcd and a store of known latency; SCALE=0.2 for a short run
+	$(TSX) bench/cluster.ts
 
 clean: ## Remove what was built; node_modules and the test cache stay
 	npm run --silent clean
