@@ -3,9 +3,18 @@
 // passes 512 MiB with the default 256 MiB in flight. Run: make build, then
 // node --conditions=@kafscale/source --import tsx bench/store-hangs.ts [seconds of hanging, 300]
 
-import { createTopics, encodeRecordBatch, ErrorCode, produce, Reader, readResponseHeader } from '@kafscale/protocol';
+import {
+  createTopics,
+  describeError,
+  encodeRecordBatch,
+  ErrorCode,
+  produce,
+  Reader,
+  readResponseHeader,
+} from '@kafscale/protocol';
 import { EtcdServer, KafScaleServer, RawClient, startMinio } from '@kafscale/testkit';
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -32,7 +41,10 @@ class Tally {
     if (code === ErrorCode.NONE) {
       this.acknowledged += 1;
       this.lastAcknowledgedMs = performance.now();
-    } else this.refused.set(ErrorCode[code], (this.refused.get(ErrorCode[code]) ?? 0) + 1);
+    } else {
+      const { name } = describeError(code);
+      this.refused.set(name, (this.refused.get(name) ?? 0) + 1);
+    }
   }
 
   take(): string {
@@ -58,6 +70,7 @@ async function run(): Promise<void> {
   });
   const tally = new Tally();
   const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
   try {
     await createTopic(broker.port);
     const producers = Array.from({ length: connections }, (_, index) =>
