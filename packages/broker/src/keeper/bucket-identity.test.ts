@@ -131,6 +131,15 @@ describe('the identity of a bucket', () => {
     expect(await agree(fixture)).toMatch(/thing of the past: it has generation 0.*rebuilt into generation 1/);
   });
 
+  it('refuses a bucket of a format that it does not know', async () => {
+    const fixture = await KeeperFixture.create();
+    const key = fixture.names.identity(fixture.identity);
+    await fixture.objectStore.delete([key]);
+    const later = { ...fixture.identity, generation: 0n, createdMs: 0n, formatVersion: 2 };
+    await fixture.objectStore.create(key, [metadata.BucketIdentity.encode(later).finish()]);
+    expect(await agree(fixture)).toMatch(/format version 2 .*knows version 1/);
+  });
+
   it('refuses an empty bucket beside a metadata store that knows records', async () => {
     const fixture = await KeeperFixture.create();
     const writer = await fixture.writer();

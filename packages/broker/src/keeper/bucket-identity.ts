@@ -77,6 +77,7 @@ async function agree(dependencies: IdentityDependencies): Promise<ClusterIdentit
   const identity = { clusterId: record.clusterId, generation: Number(record.generation) };
   // Read again also where it was just written: somebody else may have come at the same time.
   await checkAgreement(identity, dependencies);
+  await checkFormatVersion(identity, dependencies);
   return identity;
 }
 
@@ -163,6 +164,15 @@ async function readIdentities({ objectStore, names }: StoreAccess & { readonly n
     if (name?.kind === 'identity') identities.push(name);
   }
   return identities;
+}
+
+async function checkFormatVersion(identity: ClusterIdentity, dependencies: IdentityDependencies): Promise<void> {
+  const key = dependencies.names.identity(identity);
+  const { formatVersion } = metadata.BucketIdentity.decode(await readObject(dependencies, key));
+  if (formatVersion === bucketFormatVersion) return;
+  throw new IdentityMismatch(
+    `The bucket is of format version ${formatVersion} (object ${key}), and this program knows version ${bucketFormatVersion}. Start the version of KafScale that wrote it, or a newer one.`,
+  );
 }
 
 async function readClusterRecord(access: StoreAccess): Promise<metadata.ClusterRecord | undefined> {

@@ -17,7 +17,14 @@ export interface FoundCheckpoint extends CheckpointId {
   readonly modifiedMs: number;
 }
 
-/** Oldest first: by generation, then by revision. Throws StorageError. */
+/** Which of two checkpoints is the older one: by generation, then by revision, then by the store's clock. */
+const byAge = (left: FoundCheckpoint, right: FoundCheckpoint): number =>
+  left.generation - right.generation ||
+  left.revision - right.revision ||
+  left.modifiedMs - right.modifiedMs ||
+  (left.headKey < right.headKey ? -1 : 1);
+
+/** Oldest first. Throws StorageError. */
 export async function listCheckpoints({ objectStore }: StoreAccess, names: ObjectNames): Promise<FoundCheckpoint[]> {
   const found: FoundCheckpoint[] = [];
   for await (const { key, modifiedMs } of objectStore.list(names.checkpointPrefix)) {
@@ -26,7 +33,7 @@ export async function listCheckpoints({ objectStore }: StoreAccess, names: Objec
     const { generation, revision, incarnation, unique } = name;
     found.push({ generation, revision, incarnation, unique, headKey: key, modifiedMs });
   }
-  return found.sort((left, right) => left.generation - right.generation || left.revision - right.revision);
+  return found.sort(byAge);
 }
 
 export interface Checkpoint extends ClusterState {

@@ -121,17 +121,19 @@ export class GarbageCollector {
   /** The newest ones, oldest first; those before them are removed. */
   async #keptCheckpoints(signal: AbortSignal | undefined): Promise<readonly FoundCheckpoint[]> {
     const { identity, names, objectStore, settings } = this.#dependencies;
-    const own = (await listCheckpoints(this.#dependencies, names)).filter(
-      ({ generation }) => generation === identity.generation,
-    );
-    const kept = own.slice(-keptCheckpoints);
-    if (settings.dryRun || kept.length < keptCheckpoints) return kept;
-    const keptNames = new Set(kept.map(checkpointName));
+    const found = await listCheckpoints(this.#dependencies, names);
+    const kept = found.filter(({ generation }) => generation === identity.generation).slice(-keptCheckpoints);
+    const [oldest] = kept;
+    if (settings.dryRun || oldest === undefined || kept.length < keptCheckpoints) return kept;
+    const outdated = new Set(found.slice(0, found.indexOf(oldest)).map(checkpointName));
+    const whole = new Set(found.map(checkpointName));
     const [heads, parts]: [ObjectInfo[], ObjectInfo[]] = [[], []];
     for await (const info of objectStore.list(names.checkpointPrefix, signal)) {
       const name = names.parseCluster(info.key);
-      if (name === undefined || name.kind === 'identity' || name.generation > identity.generation) continue;
-      if (keptNames.has(checkpointName(name)) || !isOutdated(name, kept[0]!)) continue;
+      if (name === undefined || name.kind === 'identity') continue;
+      // Parts without a head are those of a writer that is at work, or died.
+      const isLeftOver = !whole.has(checkpointName(name)) && isBefore(name, oldest);
+      if (!outdated.has(checkpointName(name)) && !isLeftOver) continue;
       if (name.kind === 'checkpoint-head') heads.push(info);
       else parts.push(info);
     }
@@ -251,8 +253,8 @@ const checkpointName = ({
   unique,
 }: Omit<FoundCheckpoint, 'headKey' | 'modifiedMs'>) => `${generation}.${revision}.${incarnation}.${unique}`;
 
-const isOutdated = (one: { readonly generation: number; readonly revision: number }, oldestKept: FoundCheckpoint) =>
-  one.generation < oldestKept.generation || one.revision < oldestKept.revision;
+const isBefore = (one: { readonly generation: number; readonly revision: number }, other: FoundCheckpoint): boolean =>
+  one.generation < other.generation || (one.generation === other.generation && one.revision < other.revision);
 
 /** What one search has seen. */
 class Search {

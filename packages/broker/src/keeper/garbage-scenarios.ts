@@ -444,6 +444,21 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'removes checkpoints of an idle cluster too, which are all of one revision',
+    async run() {
+      const { fixture, controller } = await world();
+      for (let count = 0; count < 5; count += 1) {
+        await fixture.clock.advanceAsync(1_000);
+        await fixture.checkpoint(controller.incarnation);
+      }
+      const before = await listCheckpoints(fixture.access, fixture.names);
+      await fixture.settle(fixture.collector(controller).run());
+      const after = await listCheckpoints(fixture.access, fixture.names);
+      const newest = before.slice(-3).map(({ headKey }) => headKey);
+      return JSON.stringify(after.map(({ headKey }) => headKey)) === JSON.stringify(newest) ? undefined : 'kept others';
+    },
+  },
+  {
     name: 'keeps the newest checkpoints alone',
     async run() {
       const { fixture, controller } = await world();

@@ -26,7 +26,7 @@ export const topicName = 'orders';
 export const topicId = Buffer.alloc(16, 7);
 export const topicIdText = topicId.toString('base64url');
 
-const ttlMs = 10_000;
+const ttlMs = 600_000;
 
 export interface FlushExtentPlan {
   readonly partition?: number;

@@ -1,6 +1,6 @@
 /**
- * What the controller's broker does for the bucket as a whole, now and then: copies the metadata into it, and searches it for garbage.
- * Every broker has a keeper; it rests while another one is the controller. A failure is logged, counted and tried again at the next turn.
+ * What a broker does for the bucket as a whole, now and then: it asks whether the stores still belong together, and the controller's
+ * broker copies the metadata into the bucket and searches it for garbage. A failure is logged, counted and tried again.
  */
 import type { CancelTimer, Clock, Logger, Random } from '@kafscale/runtime';
 import type { Lane } from '../metadata/lane.ts';
@@ -8,7 +8,7 @@ import type { MetadataStore } from '../metadata/metadata-store.ts';
 import type { BrokerMetrics } from '../metrics/metrics.ts';
 import type { ObjectNames } from '../storage/object-names.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { IdentityMismatch, type ClusterIdentity } from './bucket-identity.ts';
+import { checkAgreement, IdentityMismatch, type ClusterIdentity } from './bucket-identity.ts';
 import { writeCheckpoint } from './checkpoint-writer.ts';
 import { liveState } from './cluster-state.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -35,6 +35,8 @@ export interface KeeperDependencies {
   /** The upkeep lane. */
   readonly lane: Lane;
   readonly isController: () => boolean;
+  /** The stores do not belong together any more: this broker must write nothing from now on. */
+  readonly onMismatch: (mismatch: IdentityMismatch) => void;
   readonly callDeadlineMs: number;
   readonly settings: KeeperSettings;
 }
@@ -43,6 +45,10 @@ export interface KeeperDependencies {
 const turnMs = 1_000;
 /** After a failed turn. */
 const retryMs = 30_000;
+/** How often every broker asks whether the stores still belong together, and how often it asks again before it believes a no. */
+const agreementIntervalMs = 60_000;
+const mismatchIntervalMs = 5_000;
+const believedMismatches = 3;
 
 export class Keeper {
   readonly #dependencies: KeeperDependencies;
@@ -51,12 +57,15 @@ export class Keeper {
   /** By the monotonic clock; undefined while another broker is the controller. */
   #checkpointDueMs: number | undefined;
   #searchDueMs: number | undefined;
+  #agreementDueMs: number;
+  #mismatches = 0;
   #cancelTurn: CancelTimer = () => undefined;
   #turn: Promise<void> = Promise.resolve();
 
   private constructor(dependencies: KeeperDependencies) {
     this.#dependencies = dependencies;
-    const { settings, logger } = dependencies;
+    const { settings, logger, clock } = dependencies;
+    this.#agreementDueMs = clock.monotonicMs() + agreementIntervalMs;
     this.#collector = new GarbageCollector({
       ...dependencies,
       logger: logger.child({ component: 'garbage' }),
@@ -91,6 +100,8 @@ export class Keeper {
 
   async #take(): Promise<void> {
     const { clock, isController, settings } = this.#dependencies;
+    if (clock.monotonicMs() >= this.#agreementDueMs) await this.#checkAgreement();
+    if (this.#mismatches > 0) return;
     if (!isController()) {
       [this.#checkpointDueMs, this.#searchDueMs] = [undefined, undefined];
       return;
@@ -106,6 +117,20 @@ export class Keeper {
       const isDone = await this.#attempt('garbage', () => this.#search());
       this.#searchDueMs = clock.monotonicMs() + waitMs(settings.garbageIntervalMs, isDone);
     }
+  }
+
+  /** A store may show something odd for a moment; what it shows again and again is so. */
+  async #checkAgreement(): Promise<void> {
+    const { clock, identity, logger, onMismatch } = this.#dependencies;
+    try {
+      await checkAgreement(identity, this.#dependencies);
+      this.#mismatches = 0;
+    } catch (error) {
+      if (error instanceof IdentityMismatch) this.#mismatches += 1;
+      else logger.warn({ err: error }, 'could not ask whether the stores belong together; trying again');
+      if (error instanceof IdentityMismatch && this.#mismatches >= believedMismatches) onMismatch(error);
+    }
+    this.#agreementDueMs = clock.monotonicMs() + (this.#mismatches > 0 ? mismatchIntervalMs : agreementIntervalMs);
   }
 
   async #checkpoint(): Promise<void> {

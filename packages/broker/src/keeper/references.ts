@@ -1,17 +1,9 @@
 /** Which objects a state of the cluster refers to. Whoever decides over an object's life asks here and nowhere else. */
 import type { metadata } from '@kafscale/protocol';
 import { manifestKeysOf, partitionsOf, readShelf, segmentsOf, shelvesOf, type ClusterState } from './cluster-state.ts';
+import { indexOfSegment } from '../storage/object-names.ts';
 import type { ObjectKey } from '../storage/object-store.ts';
 import type { StoreAccess } from './store-access.ts';
-
-const segmentExtension = '.kfs';
-const indexExtension = '.index';
-
-/** The index beside a segment of its own; undefined for a segment in a merged object. */
-export const indexBeside = (segmentKey: ObjectKey): ObjectKey | undefined =>
-  segmentKey.endsWith(segmentExtension)
-    ? `${segmentKey.slice(0, -segmentExtension.length)}${indexExtension}`
-    : undefined;
 
 export interface Reference {
   readonly objectKey: ObjectKey;
@@ -43,7 +35,7 @@ export async function* referencesOf(
     const chunks = record.chunks.filter(({ list }) => isNew(list, alreadyRead));
     for await (const { objectKey } of segmentsOf(access, { ...record, chunks })) {
       yield { key, objectKey };
-      const index = indexBeside(objectKey);
+      const index = indexOfSegment(objectKey);
       if (index !== undefined) yield { key, objectKey: index };
     }
   }

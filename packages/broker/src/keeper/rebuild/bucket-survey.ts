@@ -7,6 +7,8 @@ import {
   decodeFlushTrailer,
   decodeIndexFooter,
   decodeIndexTrailer,
+  decodeShelf,
+  decodeShelfTrailer,
   flushTrailerBytes,
   indexTrailerBytes,
   type FooterPlace,
@@ -58,6 +60,8 @@ export interface BucketSurvey {
 }
 
 const readsAtOnce = 16;
+/** Of one incarnation, to tell whether it wrote for this cluster. */
+const triedObjects = 3;
 const noState: ClusterState = { revision: 0, entries: () => nothing() };
 
 /** Throws StorageError. */
@@ -89,6 +93,10 @@ export async function surveyBucket(dependencies: SurveyDependencies): Promise<Bu
   const indexes = await readIndexes(listed.indexes, clusterId, dependencies, warnings);
   const incarnations = new Set(proof.incarnations);
   for (const { incarnation } of [...flushes, ...indexes]) incarnations.add(incarnation);
+  for (const [incarnation, objects] of listed.upkeep) {
+    const isOurs = incarnations.has(incarnation) || (await wroteFor(clusterId, objects, dependencies));
+    if (isOurs) incarnations.add(incarnation);
+  }
   return {
     clusterId,
     generation: Math.max(...identities.map(({ generation }) => generation)),
@@ -124,21 +132,35 @@ async function newestCheckpoint(dependencies: SurveyDependencies, warnings: stri
 
 interface Listed {
   readonly flushes: { readonly key: ObjectKey; readonly name: ObjectName; readonly sizeBytes: number }[];
-  readonly indexes: { readonly key: ObjectKey; readonly sizeBytes: number }[];
+  readonly indexes: ListedObject[];
+  /** Some of the index objects, merged objects and shelves of those that the base does not know. */
+  readonly upkeep: Map<string, ListedObject[]>;
   newestMs: number;
+}
+
+interface ListedObject {
+  readonly key: ObjectKey;
+  readonly sizeBytes: number;
+  readonly kind: ObjectName['kind'];
 }
 
 async function list(
   { names, objectStore }: SurveyDependencies,
   { proof, known, withIndexes }: { proof: OriginProof; known: ReadonlySet<string>; withIndexes: boolean },
 ): Promise<Listed> {
-  const listed: Listed = { flushes: [], indexes: [], newestMs: 0 };
+  const listed: Listed = { flushes: [], indexes: [], upkeep: new Map(), newestMs: 0 };
   for await (const { key, sizeBytes, modifiedMs } of objectStore.list(names.prefix)) {
     const isSign = !names.isHealthProbe(key) && names.parseCluster(key)?.kind !== 'identity';
     if (isSign) listed.newestMs = Math.max(listed.newestMs, modifiedMs);
     const name = names.parse(key);
-    if (name?.kind === 'index' && withIndexes) listed.indexes.push({ key, sizeBytes });
-    if (name?.kind !== 'flush' || known.has(flushId(name))) continue;
+    if (name === undefined) continue;
+    const { kind, incarnation } = name;
+    if (kind === 'index' && withIndexes) listed.indexes.push({ key, sizeBytes, kind });
+    if (isSelfDescribing(kind) && !proof.incarnations.has(incarnation)) {
+      const some = listed.upkeep.get(incarnation) ?? [];
+      if (some.length < triedObjects) listed.upkeep.set(incarnation, [...some, { key, sizeBytes, kind }]);
+    }
+    if (kind !== 'flush' || known.has(flushId(name))) continue;
     if (proof.settlementOf(name) !== 'settled') listed.flushes.push({ key, name, sizeBytes });
   }
   return listed;
@@ -199,6 +221,44 @@ async function readIndexes(
   });
   return found;
 }
+
+const isSelfDescribing = (kind: ObjectName['kind']) => kind === 'index' || kind === 'merged' || kind === 'shelf';
+
+/** Whether one of the objects says that it was written for the cluster. */
+async function wroteFor(
+  clusterId: string,
+  objects: readonly ListedObject[],
+  dependencies: SurveyDependencies,
+): Promise<boolean> {
+  for (const { key, sizeBytes, kind } of objects) {
+    try {
+      const trailer = await readEnd(dependencies, key, sizeBytes, flushTrailerBytes);
+      const decodePlace =
+        kind === 'index' ? decodeIndexTrailer : kind === 'shelf' ? decodeShelfTrailer : decodeFlushTrailer;
+      const place = decodePlace(trailer, sizeBytes);
+      const range = { start: place.position, end: place.position + place.length };
+      const footer = await readObject(dependencies, key, range);
+      if (clusterIdIn(footer, place, kind) === clusterId) return true;
+    } catch (error) {
+      findingOf(error, key); // rethrows what says nothing about the object
+    }
+  }
+  return false;
+}
+
+function clusterIdIn(footer: Buffer, place: FooterPlace, kind: ObjectName['kind']): string | undefined {
+  if (kind === 'index') return decodeIndexFooter(footer, place).clusterId;
+  if (kind === 'merged') return decodeFlushFooter(footer, place.crc32c).clusterId;
+  const manifests = decodeShelf(footer, {
+    objectKey: '',
+    position: BigInt(place.position),
+    ...lengthAndChecksum(place),
+  });
+  for (const { body } of manifests) if (body?.$case === 'inline') return body.value.clusterId;
+  return undefined;
+}
+
+const lengthAndChecksum = ({ length, crc32c }: FooterPlace) => ({ length, crc32c });
 
 const readEnd = (access: StoreAccess, key: ObjectKey, sizeBytes: number, count: number) =>
   readObject(access, key, { start: Math.max(0, sizeBytes - count), end: sizeBytes });

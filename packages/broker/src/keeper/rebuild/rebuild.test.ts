@@ -234,6 +234,25 @@ describe('rebuild', () => {
     expect(buried.items).toHaveLength(1);
   });
 
+  it('knows those again that left nothing but upkeep since the checkpoint, and no strangers', async () => {
+    const { fixture, writer } = await world();
+    await fixture.checkpoint(writer.incarnation);
+    const { names, objectStore, identity } = fixture;
+    const leave = async (incarnation: string, clusterId: string) => {
+      const key = names.flat('index', { incarnation, sequence: 0, unique: 'u' });
+      const builder = new IndexObjectBuilder(key);
+      builder.addProducerSnapshot({ topicId, topicName, partition: 0 }, { offset: 0n, batches: [] });
+      await objectStore.create(key, builder.finish({ clusterId, incarnation, sequence: 0, createdMs: 0 }));
+    };
+    await leave('ours', identity.clusterId);
+    await leave('theirs', 'another');
+    await loseMetadata(fixture);
+    await rebuild(fixture);
+    const { items } = await fixture.metadataStore.range({ key: 'lanes/', end: 'lanes0' });
+    const incarnations = new Set(items.map(({ key }) => key.split('/')[1]));
+    expect([incarnations.has('ours'), incarnations.has('theirs')]).toEqual([true, false]);
+  });
+
   it('refuses a store with sessions, with a cluster, or with anything else, and changes nothing', async () => {
     const { fixture, writer } = await world();
     const living = await prepareRebuild(dependencies(fixture)).catch((error: unknown) => error);

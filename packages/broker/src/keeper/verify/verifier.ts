@@ -14,13 +14,14 @@ import {
   segmentFooterBytes,
   segmentHeaderBytes,
 } from '@kafscale/protocol';
-import type { ObjectNames } from '../../storage/object-names.ts';
+import { MetadataError } from '../../metadata/metadata-error.ts';
+import { indexOfSegment, type ObjectNames } from '../../storage/object-names.ts';
 import type { ObjectKey } from '../../storage/object-store.ts';
 import { listCheckpoints, openCheckpoint } from '../checkpoint-reader.ts';
 import { liveState, segmentsOf } from '../cluster-state.ts';
 import { KeySet } from '../key-set.ts';
 import { OriginProof } from '../origin-proof.ts';
-import { indexBeside, referencesOf } from '../references.ts';
+import { referencesOf } from '../references.ts';
 import { readObject, readSlice, type StoreAccess } from '../store-access.ts';
 import { checkRun, findingOf, type CheckedRun } from './check-run.ts';
 import { readClusterLogs, tiled, type ClusterLog, type ClusterLogs, type DescribedManifest } from './cluster-logs.ts';
@@ -76,6 +77,7 @@ export interface VerifyDependencies extends StoreAccess {
 }
 
 const maxExamples = 1_000;
+const maxAttempts = 5;
 const progressEvery = 64;
 /** No flush object is larger. */
 const maxTailBytes = 512 * 2 ** 20;
@@ -105,17 +107,7 @@ class Verifier {
 
   async run(): Promise<VerifyReport> {
     this.#progress('metadata', 0, 0);
-    const manifests = new Map<ObjectKey, DescribedManifest[]>();
-    const cluster = await readClusterLogs(this.#dependencies, {
-      onManifest: (manifest) => {
-        const { objectKey } = manifest.manifest;
-        manifests.set(objectKey, [...(manifests.get(objectKey) ?? []), manifest]);
-      },
-      onUnreadable: (objectKey, error) => {
-        this.#findings.add(findingOf(error, objectKey));
-        return undefined;
-      },
-    });
+    const { cluster, manifests } = await this.#readLogs();
     for (const log of cluster.logs.values()) this.#checkLog(log, cluster);
     await this.#checkFlushes(manifests, cluster);
     await this.#checkSegments(cluster);
@@ -136,6 +128,30 @@ class Verifier {
       findings: this.#findings.kept,
       findingCount: this.#findings.count,
     };
+  }
+
+  /** Begins again when the store's history was compacted on the way. */
+  async #readLogs() {
+    for (let attempt = 1; ; attempt += 1) {
+      const manifests = new Map<ObjectKey, DescribedManifest[]>();
+      const unreadable: Finding[] = [];
+      try {
+        const cluster = await readClusterLogs(this.#dependencies, {
+          onManifest: (manifest) => {
+            const { objectKey } = manifest.manifest;
+            manifests.set(objectKey, [...(manifests.get(objectKey) ?? []), manifest]);
+          },
+          onUnreadable: (objectKey, error) => {
+            unreadable.push(findingOf(error, objectKey));
+            return undefined;
+          },
+        });
+        for (const finding of unreadable) this.#findings.add(finding);
+        return { cluster, manifests };
+      } catch (error) {
+        if (!isCompacted(error) || attempt === maxAttempts) throw error;
+      }
+    }
   }
 
   #checkLog(log: ClusterLog, { topics, tombstones }: ClusterLogs): void {
@@ -274,7 +290,7 @@ class Verifier {
     };
     const checked = await checkRun(run, this.#reader, (finding) => this.#findings.add(finding));
     this.#count(checked);
-    const index = indexBeside(object);
+    const index = indexOfSegment(object);
     if (checked === undefined || index === undefined) return;
     const add = (finding: Finding) => this.#findings.add({ ...finding, topic, partition });
     const end = run.position + run.length;
@@ -351,7 +367,7 @@ class Verifier {
     try {
       return await this.#evidenceOf(state);
     } catch (error) {
-      if (!(error instanceof Error && 'kind' in error && error.kind === 'compacted')) throw error;
+      if (!isCompacted(error)) throw error;
       return await this.#evidenceOf(await liveState(this.#dependencies));
     }
   }
@@ -396,6 +412,7 @@ class Verifier {
   }
 }
 
+const isCompacted = (error: unknown) => error instanceof MetadataError && error.kind === 'compacted';
 const endOf = ({ position, length }: Pick<metadata.FlushExtent, 'position' | 'length'>) => Number(position) + length;
 
 /** What has to be the same wherever the extent is described. */
