@@ -30,6 +30,12 @@ export {
   maxInlineManifestBytes,
 } from './stored/flush-object.ts';
 export {
+  decodeFlushFooterOf,
+  decodeManifestOf,
+  decodeShelfOf,
+  type WantedPartitions,
+} from './stored/manifests-of-partitions.ts';
+export {
   decodeIndexFooter,
   decodeIndexTrailer,
   decodeProducerSnapshot,

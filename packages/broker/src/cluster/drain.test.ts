@@ -1,13 +1,13 @@
 import { FakeClock, settled } from '@kafscale/testkit';
 import { ChangeSignal } from '../metadata/change-signal.ts';
-import type { BrokerImage } from '../metadata/metadata-image.ts';
+import type { BrokerImage, ImageChange } from '../metadata/metadata-image.ts';
 import { drain } from './drain.ts';
 
 function setUp() {
   const clock = new FakeClock();
   const signals = [new ChangeSignal(), new ChangeSignal()];
   const ownerships = signals.map((signal) => ({ count: 2, changed: (over: AbortSignal) => signal.wait(over) }));
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(change: ImageChange) => void>();
   let brokers = ['me', 'other'].map((incarnation) => ({ incarnation, draining: false }) as BrokerImage);
   const announced = { count: 0, outcome: Promise.resolve() };
   const start = () =>
@@ -34,7 +34,7 @@ function setUp() {
   };
   const setBrokers = (next: readonly { readonly incarnation: string; readonly draining: boolean }[]) => {
     brokers = next as BrokerImage[];
-    for (const listener of [...listeners]) listener();
+    for (const listener of [...listeners]) listener({ topicIds: undefined });
   };
   return { clock, listeners, announced, start, own, setBrokers };
 }

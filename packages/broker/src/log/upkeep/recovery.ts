@@ -3,7 +3,7 @@
  * not before the takeover (COMMIT.md K3). No record, chunk or segment is read, so it takes as long for a large log as for a small one.
  * A partition whose extents do not make a log stays closed, and so does one that may have records in something that cannot be read.
  */
-import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
+import { decodeManifestOf, metadata, metadataKeys, metadataPrefixes, type WantedPartitions } from '@kafscale/protocol';
 import { mapConcurrently, withDeadline } from '@kafscale/runtime';
 import { prefixEnd, type KeyValue, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
 import type { Extent, RecoveredPartition } from '../partition-log.ts';
@@ -94,20 +94,23 @@ async function collectAll(
   dependencies: RecoveryDependencies,
 ): Promise<Collected> {
   const found = new Map<string, Found>();
+  const byTopic = new Map<string, Set<number>>();
   for (const { topicId, partition } of partitions) {
     found.set(partitionKey(topicId, partition), { extents: [], producerBatches: [], lastSequences: new Map() });
+    byTopic.set(topicId, (byTopic.get(topicId) ?? new Set()).add(partition));
   }
+  const wanted: WantedPartitions = (topicId) => byTopic.get(topicId);
   const unreadable: Unreadable[] = [];
   const take = async (manifest: metadata.FlushManifest, key?: string) => {
     try {
-      collect(manifest.objectKey, await describeFlush(manifest, dependencies), found);
+      collect(manifest.objectKey, await describeFlush(manifest, dependencies, wanted), found);
     } catch (error) {
       if (!isLost(error)) throw error;
       unreadable.push({ name: manifest.objectKey, flush: key === undefined ? undefined : flushOf(key) });
     }
   };
   for await (const items of readKeys(metadataPrefixes.manifests, revision, dependencies)) {
-    await mapConcurrently(items, readsAtOnce, ({ key, value }) => take(metadata.FlushManifest.decode(value), key));
+    await mapConcurrently(items, readsAtOnce, ({ key, value }) => take(decodeManifestOf(value, wanted), key));
   }
   for await (const items of readKeys(metadataPrefixes.shelves, revision, dependencies)) {
     await mapConcurrently(items, readsAtOnce, async ({ key, value }) => {
@@ -115,7 +118,7 @@ async function collectAll(
       let manifests: readonly metadata.FlushManifest[] = [];
       try {
         if (shelf === undefined) unreadable.push({ name: key });
-        else manifests = await readShelf(shelf, dependencies);
+        else manifests = await readShelf(shelf, dependencies, wanted);
       } catch (error) {
         if (!isLost(error)) throw error;
         unreadable.push({ name: shelf?.objectKey ?? key });

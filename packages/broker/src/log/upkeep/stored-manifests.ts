@@ -2,7 +2,15 @@
  * What manifests and shelves say, wherever they keep it: in the metadata store, in the footer of the flush object, in a shelf object.
  * Checksums are checked; no record is read.
  */
-import { DecodeError, decodeFlushFooter, decodeShelf, type metadata } from '@kafscale/protocol';
+import {
+  DecodeError,
+  decodeFlushFooter,
+  decodeFlushFooterOf,
+  decodeShelf,
+  decodeShelfOf,
+  type metadata,
+  type WantedPartitions,
+} from '@kafscale/protocol';
 import { withDeadline, type Clock } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -15,10 +23,11 @@ export interface ReadingManifests {
   readonly callDeadlineMs: number;
 }
 
-/** Throws StorageError, and MetadataError `corrupt` for one that says nothing. */
+/** What a flush says of the wanted partitions, or of all. Throws StorageError, and MetadataError `corrupt` for one that says nothing. */
 export async function describeFlush(
   { objectKey, body }: metadata.FlushManifest,
   reading: ReadingManifests,
+  wanted?: WantedPartitions,
 ): Promise<metadata.FlushDescription> {
   switch (body?.$case) {
     case 'inline':
@@ -26,20 +35,25 @@ export async function describeFlush(
     case 'footer': {
       const { position, length, crc32c } = body.value;
       const footer = await readSlice({ objectKey, position, length, crc32c }, reading);
-      return asStored(objectKey, () => decodeFlushFooter(footer, crc32c));
+      return asStored(objectKey, () =>
+        wanted === undefined ? decodeFlushFooter(footer, crc32c) : decodeFlushFooterOf(footer, crc32c, wanted),
+      );
     }
     case undefined:
       throw new MetadataError('corrupt', `the manifest of ${objectKey} says nothing`);
   }
 }
 
-/** The manifests on a shelf, oldest first. Throws StorageError. */
+/** The manifests on a shelf, oldest first, and what they say of the wanted partitions, or of all. Throws StorageError. */
 export async function readShelf(
   slice: metadata.ObjectSlice,
   reading: ReadingManifests,
+  wanted?: WantedPartitions,
 ): Promise<readonly metadata.FlushManifest[]> {
   const bytes = await readSlice(slice, reading);
-  return asStored(slice.objectKey, () => decodeShelf(bytes, slice));
+  return asStored(slice.objectKey, () =>
+    wanted === undefined ? decodeShelf(bytes, slice) : decodeShelfOf(bytes, slice, wanted),
+  );
 }
 
 export function readSlice(
