@@ -17,8 +17,9 @@ export const initProducerIdHandler = defineHandler({
     try {
       return { throttleTimeMs: 0, errorCode: ErrorCode.NONE, producerId: await producerIds.next(), producerEpoch: 0 };
     } catch (error) {
+      // As Kafka's brokers say it. Any other code sends clients to look for the coordinator of a transactional id that they have not.
       if (error instanceof MetadataError)
-        throw new KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, undefined, { cause: error });
+        throw new KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, undefined, { cause: error });
       throw error;
     }
   },

@@ -25,4 +25,16 @@ describe('ProducerIds', () => {
     }
     expect(ids.size).toBe(6_000);
   });
+
+  it('gives each of many brokers that start at once an id', async () => {
+    const clock = new FakeClock();
+    const store = new MemoryMetadataStore({ clock });
+    const starting = Array.from({ length: 30 }, async (_, broker) => {
+      const session = await Session.open(`broker-${broker}`, { store, clock, settings });
+      return new ProducerIds({ store, lane: session.lane('coordinator') });
+    });
+    const sources = await Promise.all(starting);
+    const ids = await clock.runUntilSettled(Promise.all(sources.map((source) => source.next())));
+    expect(new Set(ids).size).toBe(30);
+  });
 });

@@ -8,7 +8,8 @@ import { MetadataError } from '../metadata/metadata-error.ts';
 import type { MetadataStore } from '../metadata/metadata-store.ts';
 
 const idsPerBlock = 1_000n;
-const maxAttempts = 10;
+/** Whoever loses a block was overtaken by another broker that has one then: more than there are brokers in a cluster. */
+const maxAttempts = 200;
 
 interface Block {
   next: bigint;
