@@ -61,6 +61,11 @@ export interface ShelvingResult {
 /** So many keys one transaction can compare and delete beside what the lane adds. */
 export const maxKeysPerMove = 100;
 
+/** Decoding so much holds requests up for a few milliseconds. */
+const bytesBetweenPauses = 256 * 1_024;
+
+const sizeOf = ({ value, footer }: StoredManifest) => Math.max(value.length, footer?.length ?? 0);
+
 type StoredKey = Pick<StoredManifest, 'key' | 'modRevision'>;
 
 export class Shelver {
@@ -80,7 +85,7 @@ export class Shelver {
     manifests: readonly StoredManifest[],
     { writer, atLeast }: { readonly writer: string; readonly atLeast: number },
   ): Promise<ShelvingResult> {
-    const described = await Promise.all(manifests.map((stored) => this.#describe(stored)));
+    const described = await this.#inPieces(manifests, sizeOf, (stored) => this.#describe(stored));
     const alive = await this.#alive(described);
     const dropped = manifests.filter((_, index) => alive[index] === undefined);
     await this.drop(dropped);
@@ -147,6 +152,24 @@ export class Shelver {
       const { succeeded } = await withDeadline(clock, callDeadlineMs, (signal) => store.transact(transaction, signal));
       if (!succeeded) throw new MetadataError('conflict', 'a manifest or shelf is not as it was read');
     }
+  }
+
+  /** One after another, with a pause for requests whenever much was decoded. */
+  async #inPieces<Item, Result>(
+    items: readonly Item[],
+    bytesOf: (item: Item) => number,
+    work: (item: Item) => Promise<Result>,
+  ): Promise<Result[]> {
+    const results: Result[] = [];
+    let bytes = 0;
+    for (const item of items) {
+      results.push(await work(item));
+      bytes += bytesOf(item);
+      if (bytes < bytesBetweenPauses) continue;
+      bytes = 0;
+      await this.#dependencies.clock.sleep(1);
+    }
+    return results;
   }
 
   #describe({ value, footer }: StoredManifest): Promise<metadata.FlushManifest> {

@@ -103,8 +103,9 @@ export class StorageTiers {
   }
 
   /** A flush was committed. */
-  committed(manifest: CommittedManifest): void {
-    this.#shelving.add(manifest);
+  committed({ key, modRevision, value, footer }: CommittedManifest): void {
+    const isReference = value.length < footer.length;
+    this.#shelving.add({ key, modRevision, value, ...(isReference && { footer }) });
   }
 
   /** Sets the gauges that are read rather than counted. */
