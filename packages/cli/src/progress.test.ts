@@ -1,5 +1,5 @@
 import { FakeClock } from '@kafscale/testkit';
-import { withProgress } from './progress.ts';
+import { note, withProgress } from './progress.ts';
 
 function recorder(isTTY: boolean) {
   const written: string[] = [];
@@ -31,5 +31,15 @@ describe('withProgress', () => {
     const failing = withProgress('Working', () => Promise.reject(new Error('no')), new FakeClock(), stream);
     await expect(failing).rejects.toThrow('no');
     expect(stream.written).toEqual(['✗ Working\n']);
+  });
+});
+
+describe('note', () => {
+  it('takes the place of the spinner on a terminal and is a plain line elsewhere', () => {
+    const [terminal, log] = [recorder(true), recorder(false)];
+    note('building', terminal);
+    note('building', log);
+    expect(terminal.written).toEqual(['\r\u001b[2Kbuilding\n']);
+    expect(log.written).toEqual(['building\n']);
   });
 });

@@ -31,6 +31,11 @@ export async function withProgress<Result>(
   }
 }
 
+/** A line beside a step that is shown; the spinner draws itself again below it. */
+export function note(text: string, stream: ProgressStream = process.stderr): void {
+  stream.write(`${stream.isTTY === true ? eraseLine : ''}${text}\n`);
+}
+
 function spin(label: string, clock: Clock, stream: ProgressStream): () => void {
   let frame = 0;
   let cancel = () => undefined as void;

@@ -54,6 +54,7 @@ function startEtcd(folder: string, program: string, clientPort: number, peerPort
       ...['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl],
       ...['--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl],
       ...['--initial-cluster', `local=${peerUrl}`],
+      ...['--auto-compaction-mode', 'periodic', '--auto-compaction-retention', '5m'],
     ],
     logFile: join(folder, 'etcd.log'),
     ready: /serving client traffic/,

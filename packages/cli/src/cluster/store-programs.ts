@@ -2,26 +2,23 @@
 import { buildMinio, buildNewestEtcd, findProgram, systemClock } from '@kafscale/runtime';
 import { join } from 'node:path';
 import { CommandError } from '../output.ts';
-import { withProgress } from '../progress.ts';
+import { note, withProgress } from '../progress.ts';
 
 export interface StorePrograms {
   readonly etcd: string;
   readonly minio: string;
 }
 
-const quietly = (): void => undefined;
-
 /** Throws CommandError that says what to install. */
 export async function findStorePrograms(): Promise<StorePrograms> {
-  const etcd = findProgram('etcd') ?? join(await built('etcd', () => buildNewestEtcd(quietly)), 'etcd');
-  const minio = findProgram('minio') ?? (await built('MinIO', () => buildMinio(quietly)));
+  const etcd = findProgram('etcd') ?? join(await built('etcd', () => buildNewestEtcd(note)), 'etcd');
+  const minio = findProgram('minio') ?? (await built('MinIO', () => buildMinio(note)));
   return { etcd, minio };
 }
 
 async function built(name: string, build: () => Promise<string>): Promise<string> {
-  const label = `Getting ${name} ready (the first time it is built from its Go module, which takes minutes)`;
   try {
-    return await withProgress(label, build, systemClock);
+    return await withProgress(`Getting ${name} ready`, build, systemClock);
   } catch (error) {
     const reason =
       findProgram('go') === undefined
