@@ -1,6 +1,6 @@
 /** Brokers that come, stop, die and come back under producers that never rest: what was acknowledged is there, once and in order. */
 import { jest } from '@jest/globals';
-import { describeError, ErrorCode, splitBatches } from '@kafscale/protocol';
+import { describeError, ErrorCode, metadata, metadataKeys, splitBatches } from '@kafscale/protocol';
 import { eventually, type RawClient } from '@kafscale/testkit';
 import { batch, createTopic, produceTo, readAll } from './broker-fixture.ts';
 import { ClusterFixture, type ClusterBroker } from './cluster-fixture.ts';
@@ -100,6 +100,22 @@ const remove = async (broker: ClusterBroker) => {
   await broker.running.close();
 };
 
+/** As the controller would: it goes by its own decisions, so this one stays. */
+async function assign(topicId: string, broker: ClusterBroker): Promise<void> {
+  const { items } = await cluster.store.range({ key: metadataKeys.broker(broker.id) });
+  const { incarnation } = metadata.BrokerRecord.decode(items[0]!.value);
+  const value = metadata.AssignmentRecord.encode({ incarnations: [incarnation], owners: [1] }).finish();
+  await cluster.store.transact({
+    compare: [],
+    success: [{ type: 'put', key: metadataKeys.assignment(topicId), value }],
+  });
+}
+
+async function ownerOf(topicId: string): Promise<number> {
+  const { items } = await cluster.store.range({ key: metadataKeys.partition(topicId, 0) });
+  return metadata.PartitionRecord.decode(items[0]!.value).brokerId;
+}
+
 describe('a cluster of brokers', () => {
   it('keeps every acknowledged batch, once and in order, while brokers come, stop, die and come back', async () => {
     cluster = await ClusterFixture.started(3);
@@ -162,6 +178,51 @@ describe('a cluster of brokers', () => {
     for (let partition = 0; partition < partitionCount; partition += 1) {
       expect(splitBatches(await readAll(client, 't', partition)).batches).toHaveLength(1);
     }
+  });
+
+  it('hands a partition over behind eight uploads, and back, with every batch at one offset', async () => {
+    cluster = await ClusterFixture.started(2);
+    const [first, second] = cluster.brokers as [ClusterBroker, ClusterBroker];
+    const topicId = await createTopic(await cluster.connect(first), 't', 1);
+    const owner = cluster.broker(await cluster.leaderOf('t', 0, first));
+    const heir = owner === first ? second : first;
+    const producing = await cluster.connect(owner);
+    const next = await cluster.connect(heir);
+
+    const uploads: (() => void)[] = [];
+    const { objects } = cluster;
+    const create = objects.create.bind(objects);
+    objects.create = async (...object) => {
+      await new Promise<void>((resolve) => uploads.push(resolve));
+      return create(...object);
+    };
+    const sent: Promise<{ errorCode: ErrorCode; baseOffset: bigint | number }>[] = [];
+    for (let index = 0; index < 8; index += 1) {
+      sent.push(produceTo(producing, 't', 0, batch([String(index)])));
+      await eventually(`upload ${index} has begun`, () => uploads.length === index + 1);
+    }
+    await assign(topicId, heir);
+    await eventually('the partition takes nothing more', async () => {
+      const { errorCode } = await produceTo(await cluster.connect(owner), 't', 0, batch(['too late']));
+      return errorCode === ErrorCode.NOT_LEADER_OR_FOLLOWER;
+    });
+    expect(await ownerOf(topicId)).toBe(owner.id);
+    objects.create = create;
+    for (const finish of uploads.reverse()) finish();
+    const answers = await Promise.all(sent);
+    expect(answers.map(({ errorCode, baseOffset }) => [errorCode, Number(baseOffset)])).toEqual(
+      answers.map((_, index) => [ErrorCode.NONE, index]),
+    );
+    await eventually('the heir leads', async () => (await cluster.leaderOf('t', 0, heir)) === heir.id);
+    expect(await produceTo(next, 't', 0, batch(['8']))).toMatchObject({ errorCode: ErrorCode.NONE, baseOffset: 8 });
+
+    await assign(topicId, owner);
+    await eventually('the first owner leads again', async () => (await cluster.leaderOf('t', 0, owner)) === owner.id);
+    const again = await cluster.connect(owner);
+    expect(await produceTo(again, 't', 0, batch(['9']))).toMatchObject({ errorCode: ErrorCode.NONE, baseOffset: 9 });
+    const { batches } = splitBatches(await readAll(again, 't', 0));
+    expect(batches.map(({ baseOffset }) => baseOffset)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(batches.map(({ partitionLeaderEpoch }) => partitionLeaderEpoch)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
   });
 
   it('names who has a broker id that two want', async () => {
