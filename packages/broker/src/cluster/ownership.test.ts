@@ -7,6 +7,7 @@ import type { Transaction } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import type { AcquiredPartition, HeldPartition, OwnedTopic } from './owned-kind.ts';
 import { Ownership } from './ownership.ts';
+import { nextRecord } from './stored-ownership.ts';
 
 const topicId = Buffer.alloc(16, 7).toString('base64url');
 const recordKey = (partition: number) => metadataKeys.partition(topicId, partition);
@@ -179,6 +180,30 @@ describe('Ownership', () => {
     const { ownership, opened } = await broker('a');
     await ownership.start();
     const { items } = await store.range({ key: recordKey(1) });
+    expect(opened[0]!.revision).toBeGreaterThanOrEqual(items[0]!.modRevision);
+  });
+
+  it('opens what it took also when it could not take the rest, and then not at an earlier revision', async () => {
+    const { broker, put, store, clock } = await setUp();
+    const chunks = [{ list: undefined, baseOffset: 0n, nextOffset: 0n, segmentCount: 1, length: 0n, maxTimestamp: 0n }];
+    const list = { objectKey: 'k'.repeat(300_000), position: 0n, length: 1, crc32c: 1 };
+    const large = nextRecord(undefined, { incarnation: 'dead', brokerId: 9 });
+    const value = metadata.PartitionRecord.encode({ ...large, chunks: [{ ...chunks[0]!, list }] }).finish();
+    for (const partition of [0, 1]) await put(recordKey(partition), value);
+    const { ownership, opened } = await broker('a');
+    let takeovers = 0;
+    const transact = store.transact.bind(store);
+    store.transact = async (transaction: Transaction) => {
+      const isTakeover = transaction.success.some(({ type, key }) => type === 'put' && key.startsWith('partitions/'));
+      if (isTakeover && (takeovers += 1) === 2) await put(recordKey(1), value);
+      return transact(transaction);
+    };
+    await clock.runUntilSettled(ownership.start());
+    expect(partitionsOf(opened)).toEqual([
+      [0, 1],
+      [1, 1],
+    ]);
+    const { items } = await store.range({ key: recordKey(0) });
     expect(opened[0]!.revision).toBeGreaterThanOrEqual(items[0]!.modRevision);
   });
 

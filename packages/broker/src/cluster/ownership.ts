@@ -47,6 +47,13 @@ export interface OwnershipDependencies {
   readonly callDeadlineMs: number;
 }
 
+/** What is ours and not open yet. */
+interface Acquired {
+  readonly partitions: AcquiredPartition[];
+  /** All of them are ours at this revision, so nobody else adds to them after it. */
+  revision: Revision;
+}
+
 /** A partition that stays ours for the moment, and whom it goes to; `noOwner` for nobody. */
 interface Leaving {
   readonly held: HeldRecord;
@@ -170,18 +177,17 @@ export class Ownership {
 
   async #acquire(scope: Scope): Promise<void> {
     this.#forgetTopics();
-    const acquired: AcquiredPartition[] = [];
-    let openFrom = 0;
+    const acquired: Acquired = { partitions: [], revision: 0 };
     try {
       for (const candidates of inGroups(this.#candidates(scope), partitionsPerTransaction)) {
-        openFrom = Math.max(openFrom, await this.#take(candidates, acquired));
+        await this.#take(candidates, acquired);
       }
     } catch (error) {
       // What was taken before is ours all the same.
-      if (acquired.length > 0 && !isFenced(error)) await this.#open(acquired, openFrom);
+      if (!isFenced(error)) await this.#open(acquired);
       throw error;
     }
-    if (acquired.length > 0) await this.#open(acquired, openFrom);
+    await this.#open(acquired);
   }
 
   *#candidates(scope: Scope): Iterable<PartitionOf> {
@@ -222,11 +228,10 @@ export class Ownership {
     return this.#epochs.get(topicId)?.get(partition) ?? -1;
   }
 
-  /** Adds those that are ours now to `acquired`. Resolves with a revision at which all of them are. */
-  async #take(candidates: readonly PartitionOf[], acquired: AcquiredPartition[]): Promise<Revision> {
+  /** Adds those that are ours now to `acquired`, also when it rejects. */
+  async #take(candidates: readonly PartitionOf[], acquired: Acquired): Promise<void> {
     const { lane } = this.#dependencies;
     const { revision: readAt, partitions } = await this.#read(candidates);
-    let revision = readAt;
     const free: StoredPartition[] = [];
     const orphaned: StoredPartition[] = [];
     for (const stored of partitions) {
@@ -234,16 +239,18 @@ export class Ownership {
       const isOurs = record?.owner === this.#me.incarnation;
       if (isOurs && !stored.topicLives) orphaned.push(stored);
       else if (isOurs && record.leaderEpoch > this.#lastEpoch(topic.topicId, partition)) {
-        this.#hold(acquired, stored, record, stored.modRevision);
+        this.#hold(acquired, stored, { record, modRevision: stored.modRevision, knownAt: readAt });
       } else if (stored.topicLives && (isOurs || this.#mayTake(stored))) free.push(stored);
       else this.#unstrand(topic.topicId, partition);
     }
     for (const group of inTransactions(free)) {
-      revision = await lane.commit(takeover(group, this.#me));
-      for (const stored of group) this.#hold(acquired, stored, nextRecord(stored.record, this.#me), revision);
+      const modRevision = await lane.commit(takeover(group, this.#me));
+      for (const stored of group) {
+        const record = nextRecord(stored.record, this.#me);
+        this.#hold(acquired, stored, { record, modRevision, knownAt: modRevision });
+      }
     }
     await this.#release(orphaned);
-    return revision;
   }
 
   #mayTake({ topic, partition, ownerLives }: StoredPartition): boolean {
@@ -251,35 +258,36 @@ export class Ownership {
   }
 
   #hold(
-    acquired: AcquiredPartition[],
+    acquired: Acquired,
     { topic, partition, record: previous }: StoredPartition,
-    record: HeldRecord['record'],
-    modRevision: Revision,
+    { record, modRevision, knownAt }: Pick<HeldRecord, 'record' | 'modRevision'> & { readonly knownAt: Revision },
   ): void {
     const { topicId, name: topicName } = topic;
     const epochs = this.#epochs.get(topicId) ?? new Map<number, number>();
     this.#epochs.set(topicId, epochs.set(partition, record.leaderEpoch));
     this.#held.add({ topicId, partition, record, modRevision, phase: 'opening' });
     this.#unstrand(topicId, partition);
-    acquired.push({ topicId, topicName, partition, record, isNew: previous === undefined });
+    acquired.partitions.push({ topicId, topicName, partition, record, isNew: previous === undefined });
+    acquired.revision = Math.max(acquired.revision, knownAt);
   }
 
-  async #open(acquired: readonly AcquiredPartition[], revision: Revision): Promise<void> {
+  async #open({ partitions, revision }: Acquired): Promise<void> {
+    if (partitions.length === 0) return;
     const { kind } = this.#dependencies;
     try {
-      await kind.open(acquired, revision);
+      await kind.open(partitions, revision);
     } catch (error) {
       // Some of them may serve already. Nothing of theirs may be on its way when they are taken anew.
-      await kind.giveUp(acquired.map(({ record: { leaderEpoch }, ...partition }) => ({ ...partition, leaderEpoch })));
-      for (const partition of acquired) {
+      await kind.giveUp(partitions.map(({ record: { leaderEpoch }, ...partition }) => ({ ...partition, leaderEpoch })));
+      for (const partition of partitions) {
         this.#held.remove(partition);
         this.#strand(partition.topicId, partition.partition);
       }
       throw error;
     }
-    for (const { topicId, partition } of acquired) this.#held.get(topicId, partition)!.phase = 'open';
+    for (const { topicId, partition } of partitions) this.#held.get(topicId, partition)!.phase = 'open';
     this.#changed.notify();
-    this.#departures.wake(new Set(acquired.map(({ topicId }) => topicId)));
+    this.#departures.wake(new Set(partitions.map(({ topicId }) => topicId)));
   }
 
   /** Of topics that are being deleted, and that we were handed but do not serve. */
