@@ -131,6 +131,18 @@ describe('StoreHealth', () => {
     expect(changes).toEqual(['unavailable unwritable', 'healthy writable']);
   });
 
+  it('takes nothing from calls that hung and end after the store came back', () => {
+    const { clock, health, calls } = judged();
+    const hung = [0, 1, 2].map(() => health.began('create'));
+    clock.advance(7_000);
+    health.refresh();
+    expect(health.canWrite).toBe(false);
+    calls(3, 'create', 'ok');
+    clock.advance(3_000);
+    for (const end of hung) end('aborted');
+    expect(health.report()).toMatchObject({ state: 'healthy', canWrite: true, errorRate: 0 });
+  });
+
   it('does not forget the failures of a store of which a third fails', () => {
     const { calls, state } = judged();
     for (let round = 0; round < 20; round += 1) {

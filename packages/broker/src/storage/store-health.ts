@@ -23,6 +23,7 @@ export interface StoreHealthReport {
   readonly state: StoreHealthState;
   /** Whether creates are worth trying: false while nearly all of them fail. A store that is slow, or that fails reads, can be written. */
   readonly canWrite: boolean;
+  /** Mean of the good answers. */
   readonly latencyMs: number;
   readonly errorRate: number;
   /** Since the state changed last. */
@@ -66,11 +67,12 @@ export class StoreHealth {
     const { create, read } = this.#windows;
     const [creates, reads] = [create.sums(), read.sums()];
     const calls = creates.calls + reads.calls;
+    const failures = creates.failures + reads.failures;
     return {
       state: this.#state,
       canWrite: this.#canWrite,
-      latencyMs: calls === 0 ? 0 : (creates.latencyMs + reads.latencyMs) / calls,
-      errorRate: calls === 0 ? 0 : (creates.failures + reads.failures) / calls,
+      latencyMs: calls === failures ? 0 : (creates.latencyMs + reads.latencyMs) / (calls - failures),
+      errorRate: calls === 0 ? 0 : failures / calls,
       stateDurationMs: this.#clock.monotonicMs() - this.#sinceMs,
     };
   }
@@ -105,7 +107,8 @@ export class StoreHealth {
     const { latencyWarnMs, latencyCritMs, errorRateWarn, errorRateCrit } = this.#settings;
     const { calls, failures, latencyMs } = window.sums();
     const errorRate = failures < minFailures ? 0 : failures / calls;
-    const meanMs = calls < minFailures ? 0 : latencyMs / calls;
+    const answers = calls - failures;
+    const meanMs = answers < minFailures ? 0 : latencyMs / answers;
     const isFailing = window.isSilent() || (errorRateCrit > 0 && errorRate >= errorRateCrit);
     if (isFailing || meanMs >= latencyCritMs) return { state: 'unavailable', canTry: !isFailing };
     const isWorse = (errorRate > 0 && errorRate >= errorRateWarn) || meanMs >= latencyWarnMs;
@@ -116,6 +119,7 @@ export class StoreHealth {
 interface Sums {
   calls: number;
   failures: number;
+  /** Of those that did not fail. */
   latencyMs: number;
 }
 
@@ -133,6 +137,8 @@ class CallWindow {
   #badInARow = 0;
   /** When the first call began that failed since the last good answer. */
   #firstBadMs = Number.POSITIVE_INFINITY;
+  /** Calls that began before the store came back say no more about it, whenever they end. */
+  #forgivenBeforeMs = Number.NEGATIVE_INFINITY;
   #lastBadMs = Number.NEGATIVE_INFINITY;
   #lastGoodMs = Number.NEGATIVE_INFINITY;
 
@@ -159,7 +165,8 @@ class CallWindow {
     const sums = noCalls();
     for (const slot of this.#slots) add(sums, slot.calls, slot.failures, slot.latencyMs);
     const nowMs = this.#clock.monotonicMs();
-    for (const startMs of this.#hanging(nowMs)) add(sums, 1, 1, nowMs - startMs);
+    const hanging = this.#hanging(nowMs).length;
+    add(sums, hanging, hanging, 0);
     return sums;
   }
 
@@ -178,7 +185,7 @@ class CallWindow {
     const startsMs: number[] = [];
     for (const startMs of this.#open.values()) {
       if (nowMs - startMs < this.#hangMs) break;
-      startsMs.push(startMs);
+      if (startMs >= this.#forgivenBeforeMs) startsMs.push(startMs);
     }
     return startsMs;
   }
@@ -188,6 +195,7 @@ class CallWindow {
     // Whoever gave up early tells nothing about the store.
     if (!isGood && outcome === 'aborted' && durationMs < this.#hangMs) return;
     const nowMs = this.#clock.monotonicMs();
+    if (!isGood && nowMs - durationMs < this.#forgivenBeforeMs) return;
     if (isGood) {
       this.#goodInARow += 1;
       this.#badInARow = 0;
@@ -201,11 +209,12 @@ class CallWindow {
     }
     this.#passTime();
     if (this.#goodInARow === goodAnswersInARow) this.#forgetBadTimes();
-    add(this.#slots[this.#newestSlot % slotCount]!, 1, isGood ? 0 : 1, durationMs);
+    add(this.#slots[this.#newestSlot % slotCount]!, 1, isGood ? 0 : 1, isGood ? durationMs : 0);
   }
 
   /** Slots in which most calls failed say no more about the store than that it came back. */
   #forgetBadTimes(): void {
+    this.#forgivenBeforeMs = this.#clock.monotonicMs();
     for (const slot of this.#slots) if (slot.failures * 2 > slot.calls) Object.assign(slot, noCalls());
   }
 
