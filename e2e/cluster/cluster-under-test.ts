@@ -103,13 +103,14 @@ export class ClusterUnderTest {
   readonly etcd: EtcdServer;
   readonly s3: S3Server;
   readonly brokers: BrokerUnderTest[] = [];
-  readonly #folder: string;
+  /** Where the brokers' logs are. */
+  readonly folder: string;
   readonly #env: Variables;
 
   private constructor(etcd: EtcdServer, s3: S3Server, folder: string, env: Variables) {
     this.etcd = etcd;
     this.s3 = s3;
-    this.#folder = folder;
+    this.folder = folder;
     this.#env = env;
   }
 
@@ -152,7 +153,7 @@ export class ClusterUnderTest {
     const ports = Promise.all([freePort(), freePort()]);
     this.brokers.length = slot + 1;
     const [port, metricsPort] = await ports;
-    const broker = new BrokerUnderTest(brokerId, { port, metricsPort }, this.#folder, { ...this.variables, ...env });
+    const broker = new BrokerUnderTest(brokerId, { port, metricsPort }, this.folder, { ...this.variables, ...env });
     this.brokers[slot] = broker;
     return broker;
   }
@@ -176,6 +177,6 @@ export class ClusterUnderTest {
   async close(): Promise<void> {
     await Promise.all(this.brokers.map((broker) => broker.kill()));
     await Promise.all([this.s3.close(), this.etcd.close()]);
-    if (process.env['KAFSCALE_KEEP_LOGS'] !== '1') await rm(this.#folder, { recursive: true, force: true });
+    if (process.env['KAFSCALE_KEEP_LOGS'] !== '1') await rm(this.folder, { recursive: true, force: true });
   }
 }

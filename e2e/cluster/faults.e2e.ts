@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ErrorCode, fetch, findCoordinator, produce } from '@kafscale/protocol';
+import { encodeRecordBatch, ErrorCode, fetch, findCoordinator, produce } from '@kafscale/protocol';
 import { eventually, kafkaClasspath } from '@kafscale/testkit';
 import kafkajs from 'kafkajs';
 import { confluentKafkaFolder } from '../clients/client-programs.ts';
@@ -124,13 +124,12 @@ describe('three brokers', () => {
     const { port } = cluster.running.find(({ brokerId }) => brokerId !== leaderId)!;
     const leader = { nodeId: leaderId, port: cluster.broker(leaderId).port };
 
+    const records = encodeRecordBatch({ records: [{ value: 'at the wrong broker' }] });
     const written = await client.ask(port, produce, 10, {
       transactionalId: null,
       acks: -1,
       timeoutMs: 10_000,
-      topicData: [
-        { name: 'history', topicId: '', partitionData: [{ index: 0, records: load.writers[0]!.sent[0]!.bytes }] },
-      ],
+      topicData: [{ name: 'history', topicId: '', partitionData: [{ index: 0, records }] }],
     });
     const answer = written.responses[0]!.partitionResponses[0]!;
     expect(answer.errorCode).toBe(ErrorCode.NOT_LEADER_OR_FOLLOWER);
@@ -210,6 +209,15 @@ describe('three brokers', () => {
     const { groups } = await admin.describeGroups([group]);
     expect(groups[0]!.members).toHaveLength(members.length);
     await victim.start();
+    await balanced();
+  });
+
+  it('write on when one stands still for longer than its session and comes back', async () => {
+    const { process: frozen } = cluster.brokers[0]!;
+    frozen.pause();
+    await sleep(sessionTtlMs + 3_000);
+    frozen.resume();
+    await load.everyPartitionWritten(40_000);
     await balanced();
   });
 

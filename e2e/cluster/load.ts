@@ -81,21 +81,21 @@ export class Load {
     await this.#running;
   }
 
-  /** Reads every partition back; answers what is wrong, nothing when all is well. */
+  /** Reads every partition back, also while it is written to; answers what is wrong, nothing when all is well. */
   async verify(): Promise<string[]> {
     const faults = [...this.faults];
     for (const writer of this.writers) await this.#verifyPartition(writer, faults);
     return faults;
   }
 
-  async #verifyPartition({ partition, sent, acknowledged }: PartitionWriter, faults: string[]): Promise<void> {
+  async #verifyPartition(writer: PartitionWriter, faults: string[]): Promise<void> {
+    const { partition } = writer;
+    const acknowledged = writer.acknowledged.length; // what comes later may lie behind the end that is asked for now
     const end = await this.client.endOffset(this.topic, partition);
-    const read = await readPartition(
-      (offset) => this.client.fetch(this.topic, partition, offset),
-      partition,
-      end,
-      faults,
-    );
+    const mayGrow = !this.#stop.signal.aborted;
+    const fetch = (offset: number): Promise<Buffer> => this.client.fetch(this.topic, partition, offset);
+    const read = await readPartition(fetch, { partition, end, mayGrow }, faults);
+    const { sent } = writer;
     for (const [index, batch] of read.entries()) {
       const original = sent[index];
       if (original === undefined) {
@@ -108,8 +108,8 @@ export class Load {
         return;
       }
     }
-    if (read.length < acknowledged.length) {
-      faults.push(`partition ${partition} lost ${acknowledged.length - read.length} acknowledged batches at its end`);
+    if (read.length < acknowledged) {
+      faults.push(`partition ${partition} lost ${acknowledged - read.length} acknowledged batches at its end`);
     }
   }
 

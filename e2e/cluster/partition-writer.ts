@@ -8,9 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { numberedBatch, type ProducerIdentity } from '../kills/sent-records.ts';
 import { isPassing, Refused, type ClusterClient } from './cluster-client.ts';
 
-interface WrittenBatch {
+/** Which records a batch holds. */
+interface Written {
   readonly first: number;
   readonly count: number;
+}
+
+interface SentBatch extends Written {
   readonly bytes: Buffer;
 }
 
@@ -31,9 +35,9 @@ export interface PartitionWriterSettings {
 export class PartitionWriter {
   readonly partition: number;
   readonly #settings: PartitionWriterSettings;
-  /** Numbers of the first records of the acknowledged batches, in order, and of the batches sent at all. */
-  readonly acknowledged: WrittenBatch[] = [];
-  readonly #unanswered: WrittenBatch[] = [];
+  /** The acknowledged batches, in order; their bytes follow from their numbers. */
+  readonly acknowledged: Written[] = [];
+  readonly #unanswered: SentBatch[] = [];
   /** When each acknowledgement came, by the process's clock. */
   readonly ackTimesMs: number[] = [];
   /** What no client would have got over. */
@@ -46,7 +50,7 @@ export class PartitionWriter {
   }
 
   /** Every batch that was ever sent, in order. */
-  get sent(): readonly WrittenBatch[] {
+  get sent(): readonly Written[] {
     return [...this.acknowledged, ...this.#unanswered];
   }
 
@@ -87,14 +91,14 @@ export class PartitionWriter {
     }
   }
 
-  #nextBatch(): WrittenBatch {
+  #nextBatch(): SentBatch {
     const { partition, producer, random } = this.#settings;
     const range = { first: this.#nextNumber, count: 1 + random.int(maxRecordsPerBatch) };
     this.#nextNumber += range.count;
     return { ...range, bytes: numberedBatch(partition, range, random, producer) };
   }
 
-  #send(port: number, batch: WrittenBatch): Promise<number> {
+  #send(port: number, batch: SentBatch): Promise<number> {
     const { client, topic, partition } = this.#settings;
     const sending = client
       .produce(port, topic, partition, batch.bytes)
@@ -112,10 +116,10 @@ export class PartitionWriter {
   }
 
   #acknowledge(offset: number): void {
-    const batch = this.#unanswered.shift()!;
-    this.acknowledged.push(batch);
-    if (offset !== batch.first) {
-      this.faults.push(`partition ${this.partition}: batch ${batch.first} was acknowledged at offset ${offset}`);
+    const { first, count } = this.#unanswered.shift()!;
+    this.acknowledged.push({ first, count });
+    if (offset !== first) {
+      this.faults.push(`partition ${this.partition}: batch ${first} was acknowledged at offset ${offset}`);
     }
   }
 

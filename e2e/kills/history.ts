@@ -139,7 +139,7 @@ export class History {
     const faults: string[] = [];
     for (const partition of partitions) {
       const end = await untilReady(() => client.endOffset(partition));
-      const batches = await readPartition((offset) => client.fetch(partition, offset), partition, end, faults);
+      const batches = await readPartition((offset) => client.fetch(partition, offset), { partition, end }, faults);
       const isPlain = partition === plainPartition;
       const check = isPlain ? this.#checkPlain.bind(this) : this.#checkIdempotent.bind(this);
       check(partition, batches, faults);
