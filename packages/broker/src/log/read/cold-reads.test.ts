@@ -266,6 +266,17 @@ describe('a segment that is gone or damaged', () => {
     expect(damaged).toBe(1);
   });
 
+  it('raises an alarm where a log has a gap, instead of waiting for what will never come', async () => {
+    const error = jest.fn();
+    const refresh = jest.fn(() => Promise.resolve());
+    const fixture = new ReadingFixture({ logger: { ...silentLogger, error }, refresh: { refresh } });
+    const log = makeLog({}, { logStartOffset: 5, nextOffset: 20 });
+    await fixture.commit([{ log, batches: batches(2, 20) }]);
+    await expect(fixture.reader.read(log, 10, 1_000, all)).rejects.toMatchObject({ kind: 'corrupt' });
+    expect([refresh.mock.calls.length, error.mock.calls.length]).toEqual([1, 1]);
+    (await fixture.reader.read(log, 20, 1_000, all)).release();
+  });
+
   it('does not keep its neighbours from being read', async () => {
     const { fixture, log, reader } = await setUp(12, 12, { perSegment: 4 });
     await fixture.store.delete(['a-40.kfs']);

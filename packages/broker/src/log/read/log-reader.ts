@@ -120,7 +120,8 @@ export class LogReader {
     const { extents } = span;
     const firstIndex = span.findExtent(slices.nextOffset);
     const first = extents[firstIndex];
-    if (first === undefined || first.baseOffset > slices.nextOffset) return undefined; // The log start may have moved during a wait.
+    if (first === undefined) return undefined;
+    if (first.baseOffset > slices.nextOffset) return notDescribed(log, slices.nextOffset);
     let lastWhole: Extent | undefined;
     let failure: MissingBytes | StorageError | undefined;
     for (let index = firstIndex; index < extents.length && !slices.isLimited && failure === undefined; index += 1) {
@@ -311,6 +312,15 @@ const endOf = ({ nextOffset, position, length }: Extent): BatchBoundary => ({
   offset: nextOffset,
   position: position + length,
 });
+
+/** No fault below the log start, which may have moved during a wait; anywhere else it would be records that nobody finds. */
+function notDescribed(
+  { logStartOffset, topicName, partition }: PartitionLog,
+  offset: number,
+): StorageError | undefined {
+  if (offset < logStartOffset) return undefined;
+  return new StorageError('not-found', `nothing describes offset ${offset} of ${topicName}-${partition}`);
+}
 
 /** The boundary to walk from: a known one, or what the segment's index said. */
 function closest(known: BatchBoundary, extent: Extent, offset: number, fetched: Fetched | undefined): BatchBoundary {
