@@ -1,9 +1,14 @@
 import { jest } from '@jest/globals';
-import { seededRandom, systemClock } from '@kafscale/runtime';
+import { brokerConfigSchema } from '@kafscale/protocol';
+import { cryptoRandom, seededRandom, silentLogger, systemClock } from '@kafscale/runtime';
 import { startMinio, startVersitygw, type S3Server } from '@kafscale/testkit';
+import { createMetrics } from '../metrics/metrics.ts';
 import { describeObjectStoreContract } from './object-store.contract.ts';
+import { probeObjectStore } from './probe-object-store.ts';
 import { S3ObjectStore } from './s3-object-store.ts';
 import type { S3Settings } from './s3-settings.ts';
+import { openS3Store } from './s3-stores.ts';
+import { StoreHealth } from './store-health.ts';
 import { stubSettings } from './stub-s3-fixture.ts';
 
 // Servers are built here when they were not before.
@@ -109,6 +114,51 @@ describe.each(makes)('on %s', (name, start) => {
         /KAFSCALE_S3_ACCESS_KEY/,
       );
       expect(await messageOf(open({ bucket: 'missing' }))).toMatch(/no bucket "missing".*KAFSCALE_S3_BUCKET/);
+    });
+
+    it('is found fit, can tell an existing object, and holds nothing of the probe afterwards', async () => {
+      await server.createBucket('probed');
+      const store = open({ bucket: 'probed' });
+      const options = { namespace: 'n', clock: systemClock, random: cryptoRandom, budgetMs: 0, place: name };
+      await expect(probeObjectStore(store, options)).resolves.toEqual({ conditionalCreate: true });
+      await expect(store.list('').next()).resolves.toMatchObject({ done: true });
+    });
+
+    it('serves through all wrappers, from a replica where that has the object', async () => {
+      await server.createBucket('replica');
+      const config = brokerConfigSchema.parse({
+        s3Bucket: 'shared',
+        s3ReadBucket: 'replica',
+        s3Endpoint: server.endpoint,
+        s3AccessKey: server.accessKey,
+        s3SecretKey: server.secretKey,
+        etcdEndpoints: 'http://127.0.0.1:2379',
+      });
+      const metrics = createMetrics();
+      const health = new StoreHealth(systemClock, {
+        windowMs: 60_000,
+        latencyWarnMs: 500,
+        latencyCritMs: 3_000,
+        errorRateWarn: 0.2,
+        errorRateCrit: 0.6,
+      });
+      const dependencies = { clock: systemClock, random: cryptoRandom, logger: silentLogger, metrics, health };
+      const store = (await openS3Store(config, dependencies))!;
+      try {
+        await open({ bucket: 'replica' }).create('n/both', [Buffer.from('from the replica')]);
+        await store.create('n/both', [Buffer.from('from the bucket')]);
+        await store.create('n/new', [Buffer.from('from the bucket')]);
+        const read = async (key: string) => (await store.read(key, { start: 0, end: 100 })).toString();
+        expect(await read('n/both')).toBe('from the replica');
+        expect(await read('n/new')).toBe('from the bucket');
+        await expect(store.read('n/nowhere')).rejects.toMatchObject({ kind: 'not-found' });
+        const { text } = await metrics.scrape();
+        expect(text).toMatch(/object_store_request_duration_seconds_count\{operation="create",outcome="ok"\} [1-9]/);
+        expect(text).toContain('kafscale_object_store_replica_fallbacks_total{reason="not-found"} 2');
+        expect(health.report()).toMatchObject({ state: 'healthy', errorRate: 0 });
+      } finally {
+        await store.close();
+      }
     });
 
     it('gives up on a server that stands still, and goes on when it wakes', async () => {
