@@ -13,7 +13,7 @@ export interface RebuildCommandOptions {
 const shownFaults = 50;
 
 export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<void> {
-  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) });
+  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'objects');
   const show = progressLines(systemClock);
   const { isDone } = await explained(config, () =>
     rebuildStores(

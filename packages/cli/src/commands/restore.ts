@@ -20,7 +20,7 @@ const rfc3339 = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}
 
 export async function restore({ topic, targetTopic, to, dataDir, rate }: RestoreCommandOptions): Promise<void> {
   const toMs = parseTime(to);
-  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) });
+  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'metadata');
   const show = progressLines(systemClock);
   const { partitions, records, bytes } = await explained(config, () =>
     restoreFromStores(

@@ -23,7 +23,7 @@ const steps: Readonly<Record<VerifyProgress['step'], string>> = {
 };
 
 export async function verify({ dataDir, rate, json }: VerifyCommandOptions): Promise<void> {
-  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) });
+  const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'metadata');
   const show = progressLines(systemClock);
   const report = await explained(config, () =>
     verifyStores(

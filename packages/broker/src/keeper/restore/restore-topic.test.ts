@@ -6,6 +6,8 @@ import {
   metadataKeys,
   readRecords,
 } from '@kafscale/protocol';
+import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
+import { executeRebuild, prepareRebuild } from '../rebuild/rebuild.ts';
 import { KeeperFixture, topicName, type FlushExtentPlan, type Writer } from '../keeper-fixture.ts';
 import { readClusterLogs, tiled } from '../verify/cluster-logs.ts';
 import { ObjectReader } from '../verify/object-reader.ts';
@@ -154,6 +156,19 @@ describe('restoreTopic', () => {
     await fixture.collect(controller);
     await fixture.collect(controller);
     expect(await recordsIn(fixture, 'restored')).toEqual(['0 a 50']);
+  });
+
+  it('is there after a rebuild from the bucket', async () => {
+    const { fixture, writer } = await world();
+    await writer.flush({ sequence: 0, extents: [extent(0, 50, 'a')] });
+    await restore(fixture);
+    await fixture.clock.advanceAsync(60_000);
+    fixture.metadataStore = new MemoryMetadataStore({ clock: fixture.clock });
+    const rebuilding = { ...fixture.access, names: fixture.names, random: fixture.random };
+    await fixture.settle(executeRebuild(await fixture.settle(prepareRebuild(rebuilding)), rebuilding));
+    expect(await recordsIn(fixture, 'restored')).toEqual(['0 a 50']);
+    const { findings } = await fixture.settle(verifyCluster(rebuilding));
+    expect(findings).toEqual([]);
   });
 
   it('refuses a target that exists, a source that does not, and a name that is none, and changes nothing', async () => {

@@ -10,6 +10,9 @@ import { topicNameFault } from '../../cluster/topic-rules.ts';
 import type { Operation } from '../../metadata/metadata-store.ts';
 import { Session } from '../../metadata/session.ts';
 import type { ObjectNames } from '../../storage/object-names.ts';
+import type { ClusterIdentity } from '../bucket-identity.ts';
+import { writeCheckpoint } from '../checkpoint-writer.ts';
+import { liveState } from '../cluster-state.ts';
 import { createObject, readKey, type StoreAccess } from '../store-access.ts';
 import { readClusterLogs, type ClusterLog } from '../verify/cluster-logs.ts';
 import { ObjectReader } from '../verify/object-reader.ts';
@@ -62,12 +65,15 @@ const segmentsPerChunk = 1_000;
 export async function restoreTopic(request: RestoreRequest, dependencies: RestoreDependencies): Promise<RestoreReport> {
   const { metadataStore: store, clock, random, callDeadlineMs } = dependencies;
   const source = await readSource(request, dependencies);
-  const clusterId = await readClusterId(dependencies);
+  const identity = await readIdentity(dependencies);
   const incarnation = random.bytes(incarnationBytes).toString('hex');
   const settings = { ttlMs: sessionTtlMs, callDeadlineMs, settleDeadlineMs: sessionTtlMs };
   const session = await Session.open(incarnation, { store, clock, settings });
   try {
-    return await new Restore(request, dependencies, { session, source, clusterId }).run();
+    const report = await new Restore(request, dependencies, { session, source, clusterId: identity.clusterId }).run();
+    // No flush object tells of the new topic: until a checkpoint does, losing the metadata store would lose it.
+    await writeCheckpoint(await liveState(dependencies), { ...dependencies, identity, incarnation });
+    return report;
   } finally {
     // What it leaves without having finished is garbage from then on.
     await session.revoke(new Error('the restore is over')).catch(() => undefined);
@@ -92,11 +98,12 @@ async function readSource({ topic, targetTopic }: RestoreRequest, dependencies: 
   return record;
 }
 
-async function readClusterId(dependencies: RestoreDependencies): Promise<string> {
+async function readIdentity(dependencies: RestoreDependencies): Promise<ClusterIdentity> {
   const { item } = await readKey(dependencies, metadataKeys.cluster);
   if (item === undefined)
     throw new RestoreRefused('The metadata store holds no cluster. Check which one the settings name.');
-  return metadata.ClusterRecord.decode(item.value).clusterId;
+  const { clusterId, generation } = metadata.ClusterRecord.decode(item.value);
+  return { clusterId, generation: Number(generation) };
 }
 
 interface RestoreParts {
