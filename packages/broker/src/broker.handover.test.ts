@@ -175,6 +175,23 @@ describe('a broker that is cut off from the metadata store', () => {
     const late = await produceOne(zombie, 't', partition, 'late').catch(() => undefined);
     expect(late?.result.errorCode).not.toBe(NONE);
   });
+
+  it('lets go of clients whose batches have no outcome, so that they go on where the partition is by now', async () => {
+    cluster = await ClusterFixture.started(3);
+    const [first] = cluster.brokers as [ClusterBroker];
+    await createTopic(await cluster.connect(first), 't', 6);
+    const told = cluster.others(first)[0]!;
+    const partitions = [0, 1, 2, 3, 4, 5];
+    const leaders = await Promise.all(partitions.map((partition) => cluster.leaderOf('t', partition, told)));
+    const partition = leaders.indexOf(first.id);
+    const client = await cluster.connect(first);
+    const identity = { producerId: 7n, producerEpoch: 0, baseSequence: 0 };
+    first.cutOff();
+    await expect(produceOne(client, 't', partition, 'v', identity)).rejects.toThrow('connection closed');
+    const heir = await cluster.connect(cluster.broker(await cluster.moved('t', partition, first.id, told)));
+    const { result } = await produceOne(heir, 't', partition, 'v', identity);
+    expect(result).toMatchObject({ errorCode: NONE, baseOffset: 0 });
+  });
 });
 
 describe('a broker that is asked for what is not its own', () => {

@@ -42,6 +42,11 @@ interface Life {
 }
 
 const callDeadlineMs = 5_000;
+/**
+ * A request whose outcome is open when the session is lost may stay so for as long as the metadata store is away. Its connection is
+ * closed without an answer after so long: the client goes on with whoever has the partition by now.
+ */
+const lostSessionLimitMs = 500;
 const restartBackoff = { baseMs: 200, maxMs: 5_000 };
 
 /**
@@ -182,7 +187,7 @@ class Broker implements RunningBroker {
 
   async #restart(): Promise<void> {
     const { clock, random, logger } = this.#dependencies;
-    await this.#endLife();
+    await this.#endLife(lostSessionLimitMs);
     for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
       try {
         await this.#live();
@@ -206,11 +211,11 @@ class Broker implements RunningBroker {
   }
 
   /** Requests that wait for an outcome are answered while the incarnation closes, so both close together. */
-  async #endLife(): Promise<void> {
+  async #endLife(limitMs?: number): Promise<void> {
     const life = this.#life;
     this.#life = undefined;
     if (life === undefined) return;
-    await Promise.all([life.listener.close(), life.incarnation.close()]);
+    await Promise.all([life.listener.close(limitMs), life.incarnation.close()]);
   }
 
   async #finish(): Promise<void> {

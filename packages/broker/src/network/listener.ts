@@ -130,9 +130,9 @@ export class Listener {
     return this.#limits.total;
   }
 
-  /** Takes no more requests, waits until those in work are answered or the shutdown timeout is over, then closes everything. */
-  close(): Promise<void> {
-    this.#closing ??= this.#finish();
+  /** Takes no more requests, waits until those in work are answered or `limitMs` are over, then closes everything. */
+  close(limitMs = this.#deps.config.shutdownTimeoutMs): Promise<void> {
+    this.#closing ??= this.#finish(limitMs);
     return this.#closing;
   }
 
@@ -211,8 +211,8 @@ export class Listener {
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
-  async #finish(): Promise<void> {
-    const { clock, config, logger } = this.#deps;
+  async #finish(limitMs: number): Promise<void> {
+    const { clock, logger } = this.#deps;
     this.#server.close();
     this.#cancelAdmit?.();
     for (const { socket, address } of this.#waiting.splice(0)) {
@@ -222,7 +222,7 @@ export class Listener {
     for (const connection of this.#connections) connection.finish();
     if (this.#connections.size > 0) {
       const empty = new Promise<void>((resolve) => (this.#onEmpty = resolve));
-      const cancelDeadline = clock.schedule(config.shutdownTimeoutMs, () => {
+      const cancelDeadline = clock.schedule(limitMs, () => {
         logger.warn({ connections: this.#connections.size }, 'requests in work given up at shutdown');
         for (const connection of this.#connections) connection.destroy('shutdown');
       });
