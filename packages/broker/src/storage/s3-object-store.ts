@@ -3,7 +3,7 @@
  * a bound on calls in flight and metrics are wrappers' (s3-stores.ts). Never creates a bucket.
  *
  * Bytes are protected end to end by a CRC-32 in a signed header, which the store checks against what arrived; the payload itself is
- * not hashed for the signature unless asked for (docs/adr/0009-unsigned-payloads-with-a-checksum.md).
+ * not hashed for the signature unless asked for (docs/adr/0011-unsigned-payloads-with-a-checksum.md).
  */
 import {
   DeleteObjectCommand,

@@ -1,6 +1,6 @@
 /**
  * The object store of a broker on S3: a bucket, perhaps with a read replica, and the wrappers around them in the order that
- * docs/adr/0010-the-order-of-object-store-wrappers.md argues for. Found fit by a probe before anybody gets it.
+ * docs/adr/0012-the-order-of-object-store-wrappers.md argues for. Found fit by a probe before anybody gets it.
  */
 import type { BrokerConfig } from '@kafscale/protocol';
 import type { Clock, Logger, Random } from '@kafscale/runtime';
