@@ -11,11 +11,12 @@ import type { RecordRefresh } from '../segments/record-refresh.ts';
 import type { SegmentIndexes } from '../segments/segment-indexes.ts';
 import { walkBatches, type Walked } from './batch-walk.ts';
 import type { BlockCache } from './block-cache.ts';
+import { closest, endOf, estimateBytes, type SeekPoint } from './extent-places.ts';
 import { holdExtent } from './held-extent.ts';
 import type { HotTail } from './hot-tail.ts';
 import { LoadedBlocks, type MissingBytes } from './loaded-blocks.ts';
 import { LogSlices } from './log-slices.ts';
-import { ReadPositions, type BatchBoundary } from './read-positions.ts';
+import { ReadPositions } from './read-positions.ts';
 import type { Readahead } from './readahead.ts';
 
 export interface LogReaderDependencies {
@@ -48,7 +49,7 @@ interface Fetched {
   /** Extents around the offset, for one below what the log has in memory. */
   span?: LogSpan | undefined;
   /** Where in a segment to begin, once its index was asked; null when it has none. */
-  seek?: (BatchBoundary & { readonly objectKey: string }) | null;
+  seek?: SeekPoint | null;
 }
 
 /** A read gives something, or lacks bytes, or the list of segments around its offset; or what there is is not what was stored. */
@@ -159,7 +160,7 @@ export class LogReader {
     const extent = extents[extentIndex]!;
     const positions = this.#positionsOf(request.log);
     const offset = slices.nextOffset;
-    const from = closest(positions.boundaryBefore(extent, offset), extent, offset, fetched);
+    const from = closest(positions.boundaryBefore(extent, offset), fetched?.seek, extent, offset);
     const maxBytes = request.maxBytes - slices.bytes;
     const minOneBatch = request.minOneBatch && slices.bytes === 0;
     const { hotTail, cache } = this.#dependencies;
@@ -308,11 +309,6 @@ export class LogReader {
   }
 }
 
-const endOf = ({ nextOffset, position, length }: Extent): BatchBoundary => ({
-  offset: nextOffset,
-  position: position + length,
-});
-
 /** No fault below the log start, which may have moved during a wait; anywhere else it would be records that nobody finds. */
 function notDescribed(
   { logStartOffset, topicName, partition }: PartitionLog,
@@ -320,21 +316,4 @@ function notDescribed(
 ): StorageError | undefined {
   if (offset < logStartOffset) return undefined;
   return new StorageError('not-found', `nothing describes offset ${offset} of ${topicName}-${partition}`);
-}
-
-/** The boundary to walk from: a known one, or what the segment's index said. */
-function closest(known: BatchBoundary, extent: Extent, offset: number, fetched: Fetched | undefined): BatchBoundary {
-  const seek = fetched?.seek;
-  if (!seek || seek.objectKey !== extent.objectKey) return known;
-  return seek.offset <= offset && seek.offset > known.offset ? seek : known;
-}
-
-/**
- * Bytes of the extent from `from` on within which the batch of `offset` is likely to begin, and `maxBytes` more: batches of like
- * density are assumed, and what is missing in the end is loaded then.
- */
-function estimateBytes(extent: Extent, from: BatchBoundary, offset: number, maxBytes: number): number {
-  const restBytes = extent.position + extent.length - from.position;
-  const skipped = Math.max(0, offset - from.offset) / (extent.nextOffset - from.offset);
-  return Math.ceil(restBytes * Math.min(1, skipped)) + Math.max(1, maxBytes);
 }
