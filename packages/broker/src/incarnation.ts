@@ -352,6 +352,7 @@ export class Incarnation {
       names,
       identity,
       incarnation,
+      image,
       lane: session.lane('upkeep'),
       isController: () => session.alive && image.controller === incarnation,
       onMismatch: (mismatch) => void session.revoke(mismatch).catch(() => undefined),

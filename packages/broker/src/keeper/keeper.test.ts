@@ -1,5 +1,6 @@
 import { silentLogger, type Clock } from '@kafscale/runtime';
 import { settled } from '@kafscale/testkit';
+import type { TopicImage } from '../metadata/metadata-image.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { FaultyObjectStore } from '../storage/faulty-object-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -26,6 +27,21 @@ async function world(changes: Partial<KeeperSettings> = {}, wrap: Wrap = (store)
   const state = { isController: true };
   const mismatches: IdentityMismatch[] = [];
   const metrics = createMetrics();
+  const topics = new Map<string, { readonly topicId: string; readonly modRevision: number }>();
+  const listeners = new Set<(change: { readonly topicIds: ReadonlySet<string> | undefined }) => void>();
+  const image = {
+    topicById: (topicId: string) => topics.get(topicId) as TopicImage | undefined,
+    topics: () => [...topics.values()] as TopicImage[],
+    onChange(listener: (change: { readonly topicIds: ReadonlySet<string> | undefined }) => void) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const changeTopic = (topicId: string, modRevision: number | undefined) => {
+    if (modRevision === undefined) topics.delete(topicId);
+    else topics.set(topicId, { topicId, modRevision });
+    for (const listener of listeners) listener({ topicIds: new Set([topicId]) });
+  };
   const { clock, random, names, identity } = fixture;
   const keeper = Keeper.start({
     ...fixture.access,
@@ -36,6 +52,7 @@ async function world(changes: Partial<KeeperSettings> = {}, wrap: Wrap = (store)
     logger: silentLogger,
     metrics,
     incarnation: controller.incarnation,
+    image,
     lane: controller.upkeep,
     isController: () => state.isController,
     onMismatch: (mismatch) => mismatches.push(mismatch),
@@ -49,7 +66,7 @@ async function world(changes: Partial<KeeperSettings> = {}, wrap: Wrap = (store)
     }
   };
   const checkpointCount = async () => (await listCheckpoints(fixture.access, names)).length;
-  return { fixture, controller, keeper, state, mismatches, metrics, pass, checkpointCount };
+  return { fixture, controller, keeper, state, mismatches, metrics, pass, checkpointCount, changeTopic };
 }
 
 async function garbageOf(fixture: KeeperFixture): Promise<string> {
@@ -70,6 +87,23 @@ describe('Keeper', () => {
     expect(await checkpointCount()).toBe(1);
     await pass(5 * minuteMs);
     expect(await checkpointCount()).toBe(2);
+    await keeper.close();
+  });
+
+  it('writes one soon after a topic was created, changed or deleted, and not for changes of partitions', async () => {
+    const { pass, checkpointCount, changeTopic, keeper } = await world();
+    await pass(2_000);
+    let expected = 1;
+    for (const modRevision of [7, 8, undefined]) {
+      changeTopic('t', modRevision);
+      changeTopic('t', modRevision);
+      await pass(35_000);
+      expected += 1;
+      expect(await checkpointCount()).toBe(expected);
+      changeTopic('t', modRevision);
+      await pass(35_000);
+      expect(await checkpointCount()).toBe(expected);
+    }
     await keeper.close();
   });
 

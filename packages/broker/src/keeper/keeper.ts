@@ -12,6 +12,7 @@ import { checkAgreement, IdentityMismatch, type ClusterIdentity } from './bucket
 import { writeCheckpoint } from './checkpoint-writer.ts';
 import { liveState } from './cluster-state.ts';
 import { GarbageCollector } from './garbage-collector.ts';
+import { TopicChanges, type TopicChangesImage } from './topic-changes.ts';
 
 export interface KeeperSettings {
   readonly checkpointIntervalMs: number;
@@ -32,6 +33,7 @@ export interface KeeperDependencies {
   readonly names: ObjectNames;
   readonly identity: ClusterIdentity;
   readonly incarnation: string;
+  readonly image: TopicChangesImage;
   /** The upkeep lane. */
   readonly lane: Lane;
   readonly isController: () => boolean;
@@ -43,6 +45,8 @@ export interface KeeperDependencies {
 
 /** How often it looks whether something is due. */
 const turnMs = 1_000;
+/** After topics changed, a checkpoint comes this soon behind the last one. */
+const changedTopicsMs = 30_000;
 /** After a failed turn. */
 const retryMs = 30_000;
 /** How often every broker asks whether the stores still belong together, and how often it asks again before it believes a no. */
@@ -53,9 +57,11 @@ const believedMismatches = 3;
 export class Keeper {
   readonly #dependencies: KeeperDependencies;
   readonly #collector: GarbageCollector;
+  readonly #topicChanges: TopicChanges;
   readonly #closing = new AbortController();
   /** By the monotonic clock; undefined while another broker is the controller. */
   #checkpointDueMs: number | undefined;
+  #checkpointedMs = -Infinity;
   #searchDueMs: number | undefined;
   #agreementDueMs: number;
   #mismatches = 0;
@@ -64,6 +70,7 @@ export class Keeper {
 
   private constructor(dependencies: KeeperDependencies) {
     this.#dependencies = dependencies;
+    this.#topicChanges = new TopicChanges(dependencies.image);
     const { settings, logger, clock } = dependencies;
     this.#agreementDueMs = clock.monotonicMs() + agreementIntervalMs;
     this.#collector = new GarbageCollector({
@@ -88,6 +95,7 @@ export class Keeper {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the broker was stopped'));
     this.#cancelTurn();
+    this.#topicChanges.close();
     await this.#turn;
   }
 
@@ -109,7 +117,8 @@ export class Keeper {
     const nowMs = clock.monotonicMs();
     this.#checkpointDueMs ??= nowMs;
     this.#searchDueMs ??= nowMs + settings.garbageIntervalMs;
-    if (nowMs >= this.#checkpointDueMs) {
+    const isBehind = this.#topicChanges.isChanged && nowMs >= this.#checkpointedMs + changedTopicsMs;
+    if (isBehind || nowMs >= this.#checkpointDueMs) {
       const isDone = await this.#attempt('checkpoint', () => this.#checkpoint());
       this.#checkpointDueMs = clock.monotonicMs() + waitMs(settings.checkpointIntervalMs, isDone);
     }
@@ -135,6 +144,8 @@ export class Keeper {
 
   async #checkpoint(): Promise<void> {
     const { clock, metrics, logger } = this.#dependencies;
+    this.#checkpointedMs = clock.monotonicMs();
+    this.#topicChanges.clear(); // before the state is read: what changes from here on may not be in it
     const { revision, entryCount } = await writeCheckpoint(await liveState(this.#dependencies), this.#dependencies);
     metrics.checkpointLastRun.set(clock.wallMs() / 1_000);
     logger.debug({ revision, entries: entryCount }, 'copied the metadata into the bucket');
