@@ -364,6 +364,20 @@ describe('a hand-over', () => {
     expect(events).toEqual(['a opens 0 in 0', 'a closes 0', 'a opens 0 in 1']);
   });
 
+  it('is not tried again and again while the heir only seems to live', async () => {
+    const { broker, assigned, store, clock, events } = await setUp({ partitionCount: 1 });
+    const [giver, heir] = [await broker('a'), await broker('b')];
+    await giver.ownership.start();
+    assigned.set(0, 'b');
+    await store.revokeLease(heir.session.leaseId);
+    giver.changed();
+    await clock.advanceAsync(20_000);
+    const attempts = events.filter((event) => event === 'a closes 0').length;
+    expect(attempts).toBeGreaterThan(2);
+    expect(attempts).toBeLessThan(30);
+    expect(giver.ownership.owns(topicId, 0)).toBe(true);
+  });
+
   it('shares one barrier between many partitions', async () => {
     const { broker, assigned, record } = await setUp({ partitionCount: 95 });
     const [giver, heir] = [await broker('a'), await broker('b')];

@@ -98,11 +98,6 @@ export class Ownership {
     await this.#acquisitions.complete();
   }
 
-  /** Something that the view does not tell of has changed. */
-  lookAgain(): void {
-    this.#wake(undefined);
-  }
-
   /** Takes and gives nothing from now on; what it owns it keeps until the session ends. */
   close(): void {
     this.#stopListening?.();
@@ -169,7 +164,10 @@ export class Ownership {
   /** A fenced lane has told everybody whom it concerns. */
   #isOver(error: unknown): boolean {
     if (isFenced(error)) return true;
-    this.#dependencies.logger.warn({ err: error }, 'partitions could not change owners; trying again');
+    const { logger } = this.#dependencies;
+    const isConflict = error instanceof MetadataError && error.kind === 'conflict';
+    if (isConflict) logger.info({ err: error }, 'partitions have other owners than was thought; looking again');
+    else logger.warn({ err: error }, 'partitions could not change owners; trying again');
     return false;
   }
 
@@ -321,18 +319,21 @@ export class Ownership {
   // Giving up
 
   async #depart(scope: Scope): Promise<void> {
-    for (const leaving of inGroups(this.#leaving(scope), partitionsPerHandOver)) {
-      if (this.#departures.signal.aborted) return;
+    while (!this.#departures.signal.aborted) {
+      // Each time anew: while the last ones left, the next ones may have been given to somebody else.
+      const leaving = this.#nextToLeave(scope);
+      if (leaving.length === 0) return;
       await this.#giveUp(leaving);
     }
   }
 
-  #leaving(scope: Scope): Leaving[] {
+  #nextToLeave(scope: Scope): Leaving[] {
     const leaving: Leaving[] = [];
     for (const topicId of scope ?? this.#held.topicIds()) {
       for (const held of this.#held.ofTopic(topicId)) {
         const heir = held.phase === 'opening' ? undefined : this.#heirOf(held);
         if (heir !== undefined) leaving.push({ held, heir });
+        if (leaving.length === partitionsPerHandOver) return leaving;
       }
     }
     return leaving;
@@ -350,6 +351,7 @@ export class Ownership {
     return broker === undefined ? stays : { incarnation, brokerId: broker.brokerId };
   }
 
+  /** None of them is held any more when this resolves, be it another's or ours to be taken anew. */
   async #giveUp(leaving: readonly Leaving[]): Promise<void> {
     const all = leaving.map(({ held }) => held);
     for (const held of all) held.phase = 'leaving';
@@ -364,27 +366,32 @@ export class Ownership {
       if (others === undefined) byHeir.set(heir.incarnation, [handOver]);
       else others.push(handOver);
     }
+    let refusal: Error | undefined;
     for (const handOvers of byHeir.values()) {
-      for (const group of inTransactions(handOvers)) await this.#commitHandOver(group, group[0]!.heir);
+      for (const group of inTransactions(handOvers)) refusal = (await this.#commitHandOver(group)) ?? refusal;
     }
+    // The view may show an heir for a while that has gone: not to be tried again at once.
+    if (refusal !== undefined) throw refusal;
   }
 
-  async #commitHandOver(group: readonly HandOver[], heir: Owner): Promise<void> {
-    const { lane, logger } = this.#dependencies;
+  /** All of one heir. Resolves with why they were refused. */
+  async #commitHandOver(group: readonly HandOver[]): Promise<Error | undefined> {
+    const { heir } = group[0]!;
+    let refusal: Error | undefined;
     try {
-      await lane.commit(changeRecords(group, heir === noOwner ? undefined : heir));
-      for (const { held } of group) this.#held.remove(held);
+      await this.#dependencies.lane.commit(changeRecords(group, heir === noOwner ? undefined : heir));
     } catch (error) {
-      if (isFenced(error)) throw error;
+      if (!(error instanceof MetadataError) || error.kind === 'fenced') throw error;
+      refusal = error;
+    }
+    for (const { held } of group) {
+      this.#held.remove(held);
       // The heir has gone, or the topic with its records. What is still ours is served again, in a newer epoch.
-      logger.info({ err: error, partitions: group.length }, 'partitions were not handed over');
-      for (const { held } of group) {
-        this.#held.remove(held);
-        this.#strand(held.topicId, held.partition);
-      }
+      if (refusal !== undefined) this.#strand(held.topicId, held.partition);
     }
     this.#changed.notify();
     this.#acquisitions.wake(new Set(group.map(({ topicId }) => topicId)));
+    return refusal;
   }
 
   #strand(topicId: TopicId, partition: number): void {
