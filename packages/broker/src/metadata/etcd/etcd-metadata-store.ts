@@ -51,6 +51,7 @@ const mayNotCompact =
   'this etcd lets only root compact its history: start it with --auto-compaction-mode=periodic --auto-compaction-retention=5m';
 /** A watch whose stream broke goes on elsewhere, so often in a row; then its caller reads again. */
 const maxResumptions = 5;
+const resumptionsForgottenAfterMs = 10_000;
 const resumeDelayMs = 100;
 
 export class EtcdMetadataStore implements MetadataStore {
@@ -131,8 +132,8 @@ export class EtcdMetadataStore implements MetadataStore {
   }
 
   async revokeLease(lease: LeaseId, signal?: AbortSignal): Promise<void> {
-    const encoded = etcdMethods.leaseRevoke.encode({ id: leaseNumber(lease) });
     try {
+      const encoded = etcdMethods.leaseRevoke.encode({ id: leaseNumber(lease) });
       await this.#client.call(etcdMethods.leaseRevoke, encoded, { signal, attempts: 'several' });
     } catch (error) {
       if (!(error instanceof MetadataError) || error.kind !== 'lease-not-found') throw error;
@@ -151,6 +152,7 @@ export class EtcdMetadataStore implements MetadataStore {
     let nextRevision = fromRevision;
     const isAborted = (): boolean => signal.aborted;
     for (let failures = 0; !isAborted();) {
+      const startedMs = this.#clock.monotonicMs();
       try {
         await this.#haveFreshToken(encoded.key, signal);
         for await (const batch of watchStream(
@@ -166,7 +168,7 @@ export class EtcdMetadataStore implements MetadataStore {
       } catch (error) {
         if (isAborted()) return;
         if (!(error instanceof WatchFailure)) throw error;
-        failures += 1;
+        failures = this.#clock.monotonicMs() - startedMs < resumptionsForgottenAfterMs ? failures + 1 : 1;
         if (this.#closing.signal.aborted || error.failure.remedy === 'nothing' || failures > maxResumptions) {
           throw error.failure.error;
         }

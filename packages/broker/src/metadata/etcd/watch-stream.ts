@@ -47,7 +47,8 @@ export async function* watchStream(
   const listener = new Listener(client, connection, stream);
   const cancel = (): void => stream.cancel();
   signal.addEventListener('abort', cancel, { once: true });
-  if (signal.aborted) cancel();
+  const isAborted = (): boolean => signal.aborted;
+  if (isAborted()) cancel();
   const create = { key, rangeEnd, startRevision: BigInt(fromRevision), fragment: true };
   stream.write(etcdMethods.watch.encode({ request: { $case: 'create', value: create } }));
   try {
@@ -66,7 +67,7 @@ export async function* watchStream(
         nextRevision = batch.revision + 1;
         client.identity.saw(batch.revision);
         yield batch;
-        if (signal.aborted) return;
+        if (isAborted()) return;
       }
     }
     throw new WatchFailure({
@@ -74,6 +75,7 @@ export async function* watchStream(
       remedy: 'reconnect',
     });
   } catch (error) {
+    if (isAborted()) return;
     client.identity.throwIfReplaced();
     if (error instanceof WatchFailure || error instanceof MetadataError) throw error;
     client.doubt(connection);
