@@ -225,6 +225,17 @@ describe('a cluster of brokers', () => {
     expect(batches.map(({ partitionLeaderEpoch }) => partitionLeaderEpoch)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
   });
 
+  it('gives nothing to a broker that only reads', async () => {
+    cluster = await ClusterFixture.started(1);
+    const [first] = cluster.brokers as [ClusterBroker];
+    const reading = await cluster.add({ role: 'read' });
+    await createTopic(await cluster.connect(first), 't', partitionCount);
+    await shared(first, [first]);
+    expect(await leaders(reading)).toEqual(Array.from({ length: partitionCount }, () => first.id));
+    await remove(first); // nobody could take anything, so it does not wait
+    await eventually('nobody leads', async () => (await leaders(reading)).every((leader) => leader === -1));
+  });
+
   it('names who has a broker id that two want', async () => {
     cluster = await ClusterFixture.started(1);
     const [first] = cluster.brokers as [ClusterBroker];
