@@ -4,7 +4,7 @@
  * COORDINATOR_LOAD_IN_PROGRESS, never "no offset"; for one that is not this broker's, or once the session is over, NOT_COORDINATOR.
  */
 import { ErrorCode, groupShard, groupShardsTopicId, KafkaError, metadataKeys } from '@kafscale/protocol';
-import { silentLogger, type CancelTimer, type Clock, type Logger } from '@kafscale/runtime';
+import { silentLogger, withDeadline, type CancelTimer, type Clock, type Logger } from '@kafscale/runtime';
 import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { BrokerImage, ClusterImage, ImageChange, TopicId } from '../metadata/metadata-image.ts';
@@ -88,6 +88,7 @@ export interface TopicOffsetsToDelete {
 
 const foldIntervalMs = 30_000;
 const loadRetryMs = 500;
+const catchUpDeadlineMs = 2_000;
 
 const itself = (errorCode: ErrorCode) => errorCode;
 
@@ -172,6 +173,22 @@ export class GroupCoordinator {
   async ready(groupId: string): Promise<void> {
     const shard = groupShard(groupId);
     if (this.#unavailable(shard) !== ErrorCode.NONE) await this.#dependencies.whenShardKnown?.(shard);
+  }
+
+  /**
+   * Resolves when the image has everything that is stored now: a topic that another broker has just created must not be told to be
+   * missing, which ends some consumers. Throws KafkaError COORDINATOR_LOAD_IN_PROGRESS when that takes too long.
+   */
+  async catchUp(): Promise<void> {
+    const { store, image, clock } = this.#dependencies;
+    try {
+      await withDeadline(clock, catchUpDeadlineMs, async (signal) => {
+        const { revision } = await store.range({ key: metadataKeys.cluster }, signal);
+        await image.reached(revision, signal);
+      });
+    } catch (cause) {
+      throw new KafkaError(ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, 'the metadata store does not answer', { cause });
+    }
   }
 
   /** Resolves when the rebalance ends in which the member takes part, or at once with an error. The bytes are copied. */

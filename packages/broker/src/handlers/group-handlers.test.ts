@@ -305,6 +305,28 @@ describe('OffsetCommit', () => {
   });
 });
 
+describe('OffsetCommit of a topic that another broker has just created', () => {
+  it('waits until the image knows it', async () => {
+    const client = await Client.connected();
+    const { image } = client.fixture;
+    image.reached = () => {
+      image.setTopic('new', 'AAAAAAAAAAAAAAAAAAAAAw');
+      return Promise.resolve();
+    };
+    const topics = [{ name: 'new', topicId: zeroUuid, partitions: [partition] }];
+    const answer = await client.send(offsetCommitHandler, 8, { ...commitDefaults, topics });
+    expect(answer.topics[0]?.partitions).toMatchObject([{ errorCode: ErrorCode.NONE }]);
+  });
+
+  it('is to be tried again while that cannot be known', async () => {
+    const client = await Client.connected();
+    client.fixture.image.reached = () => Promise.reject(new Error('the store is away'));
+    const topics = [{ name: 'new', topicId: zeroUuid, partitions: [partition] }];
+    const sent = client.send(offsetCommitHandler, 8, { ...commitDefaults, topics });
+    await expect(sent).rejects.toMatchObject({ code: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS });
+  });
+});
+
 describe('OffsetFetch', () => {
   const ask = (version: number, topics: readonly { name: string; topicId: string }[] | null, groupId = 'group') => {
     const named = topics?.map((topic) => ({ ...topic, partitionIndexes: [0, 1] })) ?? null;

@@ -1,12 +1,13 @@
 /**
  * OffsetCommit v0-10. The answer is given when the offsets are stored. Up to v9 topics come by name, from v10 on by id; v1 carries
  * a time per partition and v2-4 a retention of their own. v0 (once kept elsewhere than in a group) is a commit from outside the
- * group. Partitions that do not exist are answered one by one and never reach the group.
+ * group. Partitions that do not exist are answered one by one and never reach the group; before that the image is brought up to date,
+ * because some consumers end on that answer.
  */
 import { ErrorCode, offsetCommit, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import type { TopicCommit } from '../groups/group-shard.ts';
 import type { CommittedOffset } from '../groups/offset-store.ts';
-import type { TopicImage } from '../metadata/metadata-image.ts';
+import type { MetadataImage, TopicImage } from '../metadata/metadata-image.ts';
 import { defineHandler } from './define-handler.ts';
 
 type Request = RequestOf<typeof offsetCommit>;
@@ -16,6 +17,7 @@ export const offsetCommitHandler = defineHandler({
   api: offsetCommit,
   fail: (errorCode, request) => answer(request, () => errorCode),
   async handle(request, { apiVersion }, { groups, image, clock }) {
+    if (!isKnown(request, apiVersion, image)) await groups.catchUp();
     const refused = new Map<Partition, ErrorCode>();
     const topics: TopicCommit[] = [];
     for (const { name, topicId, partitions } of request.topics) {
@@ -44,6 +46,14 @@ export const offsetCommitHandler = defineHandler({
     return answer(request, (partition) => refused.get(partition) ?? groupError);
   },
 });
+
+/** Whether the image has every topic and partition that is named. */
+function isKnown({ topics }: Request, apiVersion: number, image: MetadataImage): boolean {
+  return topics.every(({ name, topicId, partitions }) => {
+    const count = (apiVersion >= 10 ? image.topicById(topicId) : image.topic(name))?.partitionCount ?? 0;
+    return partitions.every(({ partitionIndex }) => partitionIndex < count);
+  });
+}
 
 function check(
   { partitionIndex, committedMetadata }: Partition,
