@@ -390,7 +390,7 @@ const connections = {
     .default(30 * seconds)
     .meta({
       env: 'KAFSCALE_SHUTDOWN_TIMEOUT_MS',
-      description: 'How long a stopping broker lets requests in work finish.',
+      description: 'How long a stopping broker takes to hand over what it owns and to let requests in work finish.',
     }),
 };
 
