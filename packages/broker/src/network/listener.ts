@@ -84,7 +84,7 @@ export class Listener {
     const budget = new InFlightBudget({
       maxBytes: config.maxInFlightBytes,
       floorBytes: landingBytes,
-      maxMemoryBytes: smallMemoryBytes + (config.maxInFlightBytes * 7) / 8,
+      maxMemoryBytes: smallMemoryBytes + (config.maxInFlightBytes * 3) / 4, // the process stays below twice the setting
       memoryBytes: () => memory.residentBytes + heldBytes(),
     });
     const log = new LimitedLog(logger, clock);

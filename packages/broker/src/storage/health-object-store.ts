@@ -90,7 +90,11 @@ export class HealthObjectStore implements ObjectStore {
   #planProbe(): void {
     if (this.#cancelProbe !== undefined || this.#closing.signal.aborted) return;
     const { clock, random, probeBackoff = probeBackoffDefault } = this.#options;
-    const delayMs = probeBackoff.baseMs / 2 + backoffDelayMs(this.#failedProbes, probeBackoff, random);
+    // A good answer is soon followed by those that make sure of it.
+    const delayMs =
+      this.#failedProbes === 0
+        ? probeBackoff.baseMs / 10
+        : probeBackoff.baseMs / 2 + backoffDelayMs(this.#failedProbes, probeBackoff, random);
     this.#cancelProbe = clock.schedule(delayMs, () => {
       this.#cancelProbe = () => undefined; // one at a time, also while it is under way
       void this.#probe().then(() => {
