@@ -1,5 +1,5 @@
 /**
- * A whole cluster of real processes: etcd, MinIO and brokers run by `kafscale broker`, each of which can be killed, drained, paused
+ * A whole cluster of real processes: etcd, an object store and brokers run by `kafscale broker`, each of which can be killed, drained, paused
  * and started again on its port. Everything is on 127.0.0.1 and gone at the end.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -13,11 +13,14 @@ import {
   startMinio,
   type EtcdServerSettings,
   type S3Server,
+  type S3ServerSettings,
 } from '@kafscale/testkit';
 
 export interface ClusterSettings {
   readonly brokers: number;
   readonly etcd?: EtcdServerSettings;
+  /** MinIO unless set. */
+  readonly startS3?: (settings: S3ServerSettings) => Promise<S3Server>;
   /** For every broker. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -115,10 +118,15 @@ export class ClusterUnderTest {
   }
 
   /** Resolves when every broker serves. */
-  static async start({ brokers, etcd: etcdSettings = {}, env = {} }: ClusterSettings): Promise<ClusterUnderTest> {
+  static async start({
+    brokers,
+    etcd: etcdSettings = {},
+    startS3 = startMinio,
+    env = {},
+  }: ClusterSettings): Promise<ClusterUnderTest> {
     const folder = await mkdtemp(join(tmpdir(), 'kafscale-cluster-'));
     const etcd = await EtcdServer.start({ durable: false, ...etcdSettings });
-    const s3 = await startMinio({ buckets: [bucket] }).catch(async (error: unknown) => {
+    const s3 = await startS3({ buckets: [bucket] }).catch(async (error: unknown) => {
       await etcd.close();
       throw error;
     });

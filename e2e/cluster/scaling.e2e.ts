@@ -1,5 +1,8 @@
-/** Brokers come and go, down to none: what was acknowledged stays, and one more broker needs no word to anybody. */
-import { eventually } from '@kafscale/testkit';
+/**
+ * Brokers come and go, down to none: what was acknowledged stays, and one more broker needs no word to anybody. On the newest etcd and
+ * versitygw, where the other files of this suite have the oldest and MinIO.
+ */
+import { eventually, startVersitygw } from '@kafscale/testkit';
 import { ClusterUnderTest } from './cluster-under-test.ts';
 import { Load } from './load.ts';
 
@@ -11,7 +14,7 @@ let cluster: ClusterUnderTest;
 const loads: Load[] = [];
 
 beforeAll(async () => {
-  cluster = await ClusterUnderTest.start({ brokers: 0, env });
+  cluster = await ClusterUnderTest.start({ brokers: 0, etcd: { version: 'newest' }, startS3: startVersitygw, env });
   for (let brokerId = 0; brokerId < 3; brokerId += 1) await cluster.addBroker();
 }, 120_000);
 

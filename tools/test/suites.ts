@@ -127,7 +127,7 @@ export const suites: readonly Suite[] = [
     about: 'three brokers on real etcd and MinIO: real clients, every fault under load, scaling from nobody to three',
     needs: ['mvn', 'java', 'python3', 'kcat', 'etcd', 'etcdctl', 'go'],
     wants: ['javac'],
-    servers: ['minio'],
+    servers: ['minio', 'etcd', 'versitygw'],
     timeoutMinutes: 15,
     counted: 'jest',
     command: () => e2e('e2e/cluster'),
