@@ -113,6 +113,9 @@ describe('Shelver', () => {
     expect(await shelver.isDead(shelf!)).toBe(false);
     await fixture.memoryObjects.create('w-0', [lost]);
     expect(await fixture.described()).toEqual(['0:0-5', '0:5-6']);
+    expect(await shelver.isDead(shelf!)).toBe(false);
+    await fixture.clock.advanceAsync(600_000);
+    expect(await shelver.isDead(shelf!)).toBe(true);
   });
 
   it('changes nothing when one of the manifests has gone meanwhile', async () => {

@@ -9,6 +9,7 @@ import { withDeadline, type Logger } from '@kafscale/runtime';
 import type { Lane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { Compare, MetadataStore, Revision } from '../../metadata/metadata-store.ts';
+import { StorageError } from '../../storage/storage-error.ts';
 import type { DeadExtents } from './dead-extents.ts';
 import type { Publications } from './publications.ts';
 import { describeFlush, isLost, readShelf, type ReadingManifests } from './stored-manifests.ts';
@@ -61,6 +62,8 @@ export interface ShelvingResult {
 /** So many keys one transaction can compare and delete beside what the lane adds. */
 export const maxKeysPerMove = 100;
 
+/** When what could not be read is tried again. */
+const lookAgainMs = 600_000;
 /** Decoding so much holds requests up for a few milliseconds. */
 const bytesBetweenPauses = 256 * 1_024;
 
@@ -71,6 +74,8 @@ type StoredKey = Pick<StoredManifest, 'key' | 'modRevision'>;
 export class Shelver {
   readonly #dependencies: ShelverDependencies;
   readonly #alarmed = new Set<string>();
+  /** Shelves with something unreadable on them: what is known by now, and since when. */
+  readonly #lookedAgain = new WeakMap<StoredShelf, { readonly contents: ShelfContents; readonly atMs: number }>();
 
   constructor(dependencies: ShelverDependencies) {
     this.#dependencies = dependencies;
@@ -114,12 +119,13 @@ export class Shelver {
   }
 
   /** Whether nothing on the shelf is alive, as far as is known. Throws MetadataError. */
-  async isDead({ contents }: StoredShelf): Promise<boolean> {
-    return (await this.aliveShare(contents)) === 0;
+  async isDead(shelf: StoredShelf): Promise<boolean> {
+    return (await this.aliveShare(shelf)) === 0;
   }
 
   /** How many of the partitions on a shelf still need it, from 0 to 1. Throws MetadataError. */
-  async aliveShare({ ends, unreadable }: ShelfContents): Promise<number> {
+  async aliveShare(shelf: StoredShelf): Promise<number> {
+    const { ends, unreadable } = await this.#contentsOf(shelf);
     const { dead } = this.#dependencies;
     await dead.learn(ends.keys());
     let alive = unreadable;
@@ -129,6 +135,25 @@ export class Shelver {
       for (const [partition, end] of partitions) if (!dead.isDead(topicId, partition, end)) alive += 1;
     }
     return total === 0 ? 0 : alive / total;
+  }
+
+  /** What could not be read when the shelf was made is tried again from time to time. */
+  async #contentsOf(shelf: StoredShelf): Promise<ShelfContents> {
+    if (shelf.contents.unreadable === 0) return shelf.contents;
+    const { clock } = this.#dependencies;
+    const nowMs = clock.monotonicMs();
+    const looked = this.#lookedAgain.get(shelf) ?? { contents: shelf.contents, atMs: nowMs };
+    this.#lookedAgain.set(shelf, looked);
+    if (looked.contents.unreadable === 0 || nowMs - looked.atMs < lookAgainMs) return looked.contents;
+    let { contents } = looked;
+    try {
+      const manifests = await readShelf(shelf.slice, this.#dependencies);
+      contents = contentsOf(await Promise.all(manifests.map((manifest) => this.#resolve(manifest))));
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error; // the shelf itself cannot be read now; it stays as it is known
+    }
+    this.#lookedAgain.set(shelf, { contents, atMs: nowMs });
+    return contents;
   }
 
   /** The shelf that a key points to. Throws StorageError. */

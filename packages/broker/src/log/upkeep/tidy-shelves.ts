@@ -20,7 +20,7 @@ export async function tidyShelves(
   const dead: StoredShelf[] = [];
   const small: StoredShelf[] = [];
   for (const shelf of shelves) {
-    const share = await shelver.aliveShare(shelf.contents);
+    const share = await shelver.aliveShare(shelf);
     if (share === 0) dead.push(shelf);
     else if (shelf.slice.length * share < ampleBytes) small.push(shelf);
   }
