@@ -30,7 +30,7 @@ const putPartition = (fill: number, partition: number, leaderEpoch: number): Ope
     brokerId: 7,
     leaderEpoch,
     logStartOffset: 0n,
-    foldedOffset: 0n,
+    foldedOffset: 6n,
     epochStarts: [],
     nextOffset: 0n,
     chunks: [],
@@ -111,7 +111,8 @@ describe('a watched metadata image', () => {
     expect(image.topic('b')?.config.retentionMs).toBe(5);
     expect(image.topicById(text(1))?.name).toBe('__proto__');
     expect(image.topic('constructor')).toBeUndefined();
-    expect(image.partition(text(2), 1)).toEqual({ owner: 'incarnation-1', brokerId: 7, leaderEpoch: 4 });
+    const partition = { owner: 'incarnation-1', brokerId: 7, leaderEpoch: 4, foldedOffset: 6 };
+    expect(image.partition(text(2), 1)).toEqual(partition);
     expect(image.partition(text(2), 0)).toBeUndefined();
     expect(image.brokers().map(({ brokerId }) => brokerId)).toEqual([9, 10]);
     expect(image.revision).toBe((await store.range({ key: 'x' })).revision);
