@@ -11,7 +11,8 @@ import { checkpointFormatVersion, encodeHead } from './checkpoint-reader.ts';
 import type { StateEntry, ClusterState } from './cluster-state.ts';
 import { createObject, type StoreAccess } from './store-access.ts';
 
-const partBytes = 8 * 2 ** 20;
+/** Small enough to be encoded and decoded between two requests of clients. */
+const partBytes = 2 ** 20;
 const uniqueBytes = 12;
 
 /** Ranges that a rebuilt cluster makes anew. */

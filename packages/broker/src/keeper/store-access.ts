@@ -13,7 +13,7 @@ export interface StoreAccess {
   readonly callDeadlineMs: number;
 }
 
-const pageKeys = 500;
+const pageKeys = 200;
 const objectDeadlineMs = 60_000;
 
 /** The store's revision by a linearizable read, and the key's value at it. Throws MetadataError. */

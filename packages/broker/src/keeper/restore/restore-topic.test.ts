@@ -181,6 +181,16 @@ describe('restoreTopic', () => {
     expect(await contents(fixture)).toEqual(before);
   });
 
+  it('leaves alone a topic of that name that somebody created meanwhile', async () => {
+    const { fixture, writer } = await world();
+    await writer.flush({ sequence: 0, extents: [extent(0, 50, 'a')] });
+    const mine = Buffer.alloc(16, 9);
+    const created = restore(fixture, { onProgress: () => void fixture.putTopic('restored', mine) });
+    await expect(created).rejects.toThrow(/was created meanwhile/);
+    const { items } = await fixture.metadataStore.range({ key: metadataKeys.topic('restored') });
+    expect(metadata.TopicRecord.decode(items[0]!.value).topicId.equals(mine)).toBe(true);
+  });
+
   it('copies nothing damaged, and what it left is collected', async () => {
     const { fixture, writer } = await world();
     await writer.flush({ sequence: 0, extents: [extent(0, 50, 'a')] });

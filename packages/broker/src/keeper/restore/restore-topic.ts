@@ -7,6 +7,7 @@ import { checkTopicConfigs, IndexObjectBuilder, metadata, metadataKeys } from '@
 import type { Random } from '@kafscale/runtime';
 import { absent, newTopicId, putTopic } from '../../cluster/topic-operations.ts';
 import { topicNameFault } from '../../cluster/topic-rules.ts';
+import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { Operation } from '../../metadata/metadata-store.ts';
 import { Session } from '../../metadata/session.ts';
 import type { ObjectNames } from '../../storage/object-names.ts';
@@ -156,7 +157,13 @@ class Restore {
       bytesCopied += copied.sizeBytes;
       onProgress?.({ partitionsDone: partition + 1, partitions: source.partitionCount, bytesCopied });
     }
-    await this.#publish(records);
+    try {
+      await this.#publish(records);
+    } catch (error) {
+      if (!(error instanceof MetadataError) || error.kind !== 'conflict') throw error;
+      const text = `A topic ${this.#request.targetTopic} was created meanwhile, and is left alone. Choose another --target-topic.`;
+      throw new RestoreRefused(text, { cause: error });
+    }
     return { topicId: this.#topicId, partitions: records.length, records: recordCount, bytes: bytesCopied };
   }
 
