@@ -4,10 +4,10 @@
  * the partition is ours, or nobody's yet, they wait a moment for what becomes of it. The same for shards of groups.
  */
 import type { CancelTimer, Clock } from '@kafscale/runtime';
-import type { MetadataImage, PartitionImage, TopicId } from '../metadata/metadata-image.ts';
+import type { ClusterImage, ImageChange, PartitionImage, TopicId } from '../metadata/metadata-image.ts';
 
 export interface WhereaboutsDependencies {
-  readonly image: Pick<MetadataImage, 'partition' | 'onChange'>;
+  readonly image: Pick<ClusterImage, 'partition' | 'onChange'>;
   readonly clock: Clock;
   readonly incarnation: string;
   /** A linearizable read that begins now or later. May reject. */
@@ -67,7 +67,9 @@ export class PartitionFinder {
   /** Whoever looks for something is told what is known. */
   close(): void {
     this.#isClosed = true;
-    for (const search of this.#all()) search.end(search.known);
+    for (const topicId of [...this.#searches.keys()]) {
+      for (const search of this.#ofTopic(topicId)) search.end(search.known);
+    }
   }
 
   #search(topicId: TopicId, partition: number): Search {
@@ -85,7 +87,7 @@ export class PartitionFinder {
     search.onEnd = () => this.#remove(topicId, partition, cancelTimer);
     const searches = this.#searches.get(topicId) ?? new Map<number, Search>();
     this.#searches.set(topicId, searches.set(partition, search));
-    this.#stopListening ??= image.onChange(() => this.#imageChanged());
+    this.#stopListening ??= image.onChange((change) => this.#imageChanged(change));
     // Unreadable: the time runs out, and the image is what is known.
     currentOwner(topicId, partition).then(
       (owner) => search.learnt(owner),
@@ -104,12 +106,15 @@ export class PartitionFinder {
     this.#stopListening = undefined;
   }
 
-  #imageChanged(): void {
-    for (const search of this.#all()) search.look();
+  #imageChanged({ topicIds }: ImageChange): void {
+    for (const topicId of topicIds ?? [...this.#searches.keys()]) {
+      for (const search of this.#ofTopic(topicId)) search.look();
+    }
   }
 
-  #all(): Search[] {
-    return [...this.#searches.values()].flatMap((searches) => [...searches.values()]);
+  /** As they are now: one that ends is no longer among those of later. */
+  #ofTopic(topicId: TopicId): Search[] {
+    return [...(this.#searches.get(topicId)?.values() ?? [])];
   }
 }
 

@@ -172,6 +172,7 @@ export class GroupCoordinator {
   /** Waits a moment for a group whose shard is being opened here, so that clients need not come back. */
   async ready(groupId: string): Promise<void> {
     const shard = groupShard(groupId);
+    if (this.#isOver) return;
     if (this.#unavailable(shard) !== ErrorCode.NONE) await this.#dependencies.whenShardKnown?.(shard);
   }
 

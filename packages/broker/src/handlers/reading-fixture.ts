@@ -7,7 +7,7 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
 import { makeLog, ReadingFixture, type ReadingSettings } from '../log/read/log-fixture.ts';
 import { TimeIndex } from '../log/time-index.ts';
-import type { BrokerImage, MetadataImage, PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
+import type { BrokerImage, ClusterImage, PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
 import type { RequestContext } from './define-handler.ts';
 import { FetchSessions } from './fetch-sessions.ts';
 import { createMetrics } from '../metrics/metrics.ts';
@@ -44,7 +44,7 @@ export class ReadingServices {
 
   constructor(clock: Clock, settings: ReadingSettings = { hotTailBytes: 1 << 20 }) {
     this.reading = new ReadingFixture(settings);
-    const image: Pick<MetadataImage, 'topic' | 'topicById' | 'partition' | 'brokers' | 'onChange'> = {
+    const image: Pick<ClusterImage, 'topic' | 'topicById' | 'partition' | 'brokers' | 'onChange'> = {
       topic: (name) => this.#topics.get(name),
       topicById: (topicId) => [...this.#topics.values()].find((topic) => topic.topicId === topicId),
       partition: (topicId, partition) => this.partitions.get(`${topicId}/${partition}`),
