@@ -27,7 +27,7 @@ export const landingBytes = 64 * 1024;
 const maxIdleSmallSlabs = 256;
 const maxIdleLargeSlabs = 8;
 /** Of each size of grown slabs. */
-const maxIdleGrownBytes = 8 * 2 ** 20;
+const maxIdleGrownBytes = 16 * 2 ** 20;
 /** A large slab with less room than this is not worth handing to another connection. */
 const minReusableBytes = 256 * 1024;
 const maxReusableSlabs = 8;
