@@ -54,6 +54,12 @@ describe('retention of a folded log', () => {
     expect(await lines.retainedFrom(log, config({ 'retention.bytes': '0' }), nowMs)).toBe(4);
   });
 
+  it('finds the same line again while the log start has not moved there', async () => {
+    const { log, lines } = await setUp([50, 40, 30, 20], 4);
+    const settings = config({ 'retention.ms': '45' });
+    for (let look = 0; look < 2; look += 1) expect(await lines.retainedFrom(log, settings, nowMs)).toBe(1);
+  });
+
   it('keeps everything of a topic that is only compacted, and reads nothing for it', async () => {
     const { log, lines, reads } = await setUp([50, 40, 30, 20], 4);
     const settings = config({ 'cleanup.policy': 'compact', 'retention.ms': '1', 'retention.bytes': '1' });

@@ -19,6 +19,8 @@ interface Limits {
 interface FirstKept {
   /** Of the chunk. */
   readonly name: string;
+  /** Where the line was then: what lies before it may go, and is to be found again until the log start is there. */
+  readonly line: number;
   readonly maxTimestamp: number;
   /** Of the chunk's segments up to this one, itself included. */
   readonly bytes: number;
@@ -59,7 +61,7 @@ export class RetentionLines {
     }
     const known = this.#firstKept.get(log);
     const name = chunkName(chunk);
-    const isKnown = known?.name === name;
+    const isKnown = known?.name === name && known.line <= log.logStartOffset;
     if (isKnown && !isGone(known.maxTimestamp, line.keptBytes - known.bytes, limits)) return false;
     const span = await this.#spans.load(log, Math.max(chunk.baseOffset, log.logStartOffset));
     if (span === log) return false; // The log start has passed the chunk meanwhile; the next look knows.
@@ -68,7 +70,8 @@ export class RetentionLines {
     for (const dead of span.extents.slice(0, living)) line.pass(dead);
     const kept = line.goThrough(span.extents.slice(living));
     if (kept === undefined) return true;
-    this.#firstKept.set(log, { name, maxTimestamp: kept.maxTimestamp, bytes: before - line.keptBytes + kept.length });
+    const bytes = before - line.keptBytes + kept.length;
+    this.#firstKept.set(log, { name, line: line.offset, maxTimestamp: kept.maxTimestamp, bytes });
     return false;
   }
 }

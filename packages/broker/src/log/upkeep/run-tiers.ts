@@ -1,5 +1,5 @@
 /**
- * How a partition's folded runs grow from many small ones into few large ones (ADR 0010): a new run takes along the runs before it once
+ * How a partition's folded runs grow from many small ones into few large ones (ADR 0014): a new run takes along the runs before it once
  * there are enough of about its size, so each byte is rewritten a logarithmic number of times; complete runs leave the record for lists
  * in index objects, whose number grows with the logarithm of theirs.
  */
