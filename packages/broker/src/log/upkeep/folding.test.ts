@@ -2,6 +2,7 @@ import { decodeIndexFooter, decodeIndexTrailer, decodeProducerSnapshot, decodeSe
 import { createLogger } from '@kafscale/runtime';
 import { Writable } from 'node:stream';
 import { foldAfterMs, FoldingFixture, segmentBytes } from './folding-fixture.ts';
+import { tilePartition } from './tiling.ts';
 
 const kindsOf = (fixture: FoldingFixture, keys: readonly string[]) =>
   keys.map((key) => fixture.names.parse(key)?.kind ?? key);
@@ -136,6 +137,31 @@ describe('Folding', () => {
     fixture.records.set(log, { ...record, logStartOffset: 4n });
     await fixture.pass();
     expect(log.foldedOffset).toBe(6);
+    await stop(fixture);
+  });
+
+  it('rewrites runs of which the log start passes some while they are read', async () => {
+    const fixture = new FoldingFixture();
+    const log = fixture.open();
+    for (let fold = 0; fold < 3; fold += 1) {
+      await fixture.flush([log], 300);
+      await fixture.pass();
+    }
+    expect(fixture.records.get(log)!.segments).toHaveLength(3);
+    await fixture.flush([log], 300);
+    const before = await fixture.read(log);
+    fixture.objectStore.plan = ({ operation }) => {
+      if (operation !== 'read' || log.logStartOffset > 0) return 'ok';
+      fixture.records.set(log, { ...fixture.records.get(log)!, logStartOffset: 2n });
+      log.advanceLogStart(2);
+      return 'ok';
+    };
+    await fixture.pass();
+    expect([log.logStartOffset, log.foldedOffset]).toEqual([2, 8]);
+    const record = fixture.records.get(log)!;
+    expect(record.segments).toMatchObject([{ baseOffset: 0n, nextOffset: 8n }]);
+    expect('fault' in tilePartition(record, [])).toBe(false);
+    expect((await fixture.read(log)).equals(before)).toBe(true);
     await stop(fixture);
   });
 

@@ -223,12 +223,14 @@ export class Folding {
       length: source.bytes.length,
     }));
     const runs = cutIntoRuns(sources, { segmentBytes: this.#segmentBytes }).map((run) => ({ log, sources: run }));
+    // The log start may have passed some of them while they were read, so it is not their number that tells which ones stay.
     const inRecord = foldedExtents(log);
+    const isRewritten = new Set(canRewrite ? rewritten : []);
     return {
       log,
       foldedBefore: log.foldedOffset,
       foldedOffset: readable.at(-1)!.extent.nextOffset,
-      kept: canRewrite ? inRecord.slice(0, inRecord.length - rewritten.length) : inRecord,
+      kept: inRecord.filter((extent) => !isRewritten.has(extent)),
       runs,
       bytes: sources.reduce((sum, { length }) => sum + length, 0),
       isWhole: isWhole && readable.length === extents.length,
