@@ -14,6 +14,7 @@
  * Flushes count in one sequence and everything else in another, as the lanes do by which they are published ('data', 'upkeep').
  */
 import { createHash } from 'node:crypto';
+import { isHealthProbeKey } from './health-probe-key.ts';
 import { checkObjectKey } from './object-key.ts';
 import type { ObjectKey } from './object-store.ts';
 
@@ -62,8 +63,6 @@ export type ClusterObjectName =
 
 const sequenceDigits = 16;
 const generationDigits = 10;
-/** As health-probe-key.ts names it. */
-const healthFolder = '__health';
 const partDigits = 5;
 const offsetDigits = 20;
 const extensions: Readonly<Record<ObjectKind, string>> = { flush: 'wal', merged: 'wal', shelf: 'shelf', index: 'idx' };
@@ -176,7 +175,7 @@ export class ObjectNames {
 
   /** Whether it is one of the objects by which brokers try the store; whoever starts removes old ones. */
   isHealthProbe(key: ObjectKey): boolean {
-    return key.startsWith(`${this.#prefix}${healthFolder}/`);
+    return isHealthProbeKey(this.#prefix.slice(0, -1), key);
   }
 
   /** What the key says; undefined for a key that is not of our making, and for one about the cluster itself. */

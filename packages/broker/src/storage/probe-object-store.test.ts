@@ -1,6 +1,7 @@
 import { seededRandom, systemClock } from '@kafscale/runtime';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryObjectStore } from './memory-object-store.ts';
+import { ObjectNames } from './object-names.ts';
 import { probeObjectStore } from './probe-object-store.ts';
 import { S3ObjectStore } from './s3-object-store.ts';
 import type { S3Settings } from './s3-settings.ts';
@@ -54,8 +55,13 @@ describe('probeObjectStore', () => {
     server.objects.set('n/__health/startup_probe_old', { ...stored, modified: at(2 * hourMs) });
     server.objects.set('n/__health/startup_probe_new', { ...stored, modified: at(hourMs / 2) });
     server.objects.set('n/flush/00/other', { ...stored, modified: at(2 * hourMs) });
+    const { segment, index } = new ObjectNames('n').segment(
+      { topicName: '__health', partition: 0, baseOffset: 0 },
+      { incarnation: 'i', sequence: 1, unique: 'u' },
+    );
+    for (const key of [segment, index]) server.objects.set(key, { ...stored, modified: at(2 * hourMs) });
     await probe();
-    expect([...server.objects.keys()]).toEqual(['n/__health/startup_probe_new', 'n/flush/00/other']);
+    expect([...server.objects.keys()]).toEqual(['n/__health/startup_probe_new', 'n/flush/00/other', segment, index]);
   });
 
   it('notes a store that overwrites, and one that refuses the condition', async () => {

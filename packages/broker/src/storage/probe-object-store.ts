@@ -4,7 +4,7 @@
  * behind probes that died.
  */
 import { backoffDelayMs, type Clock, type Random } from '@kafscale/runtime';
-import { healthProbeKey, healthProbePrefix } from './health-probe-key.ts';
+import { healthProbeKey, healthProbePrefix, isHealthProbeKey } from './health-probe-key.ts';
 import type { ObjectInfo, ObjectKey, ObjectStore } from './object-store.ts';
 import { StorageError } from './storage-error.ts';
 
@@ -108,7 +108,10 @@ class Probe {
         'a listing does not show what was just written; KafScale needs a store that is strongly consistent',
       );
     }
-    const stale = found.filter(({ modifiedMs }) => modifiedMs < own.modifiedMs - staleMs);
+    const { namespace } = this.#options;
+    const stale = found.filter(
+      ({ key, modifiedMs }) => isHealthProbeKey(namespace, key) && modifiedMs < own.modifiedMs - staleMs,
+    );
     this.#created.push(...stale.map(({ key }) => key));
   }
 
