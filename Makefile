@@ -8,7 +8,7 @@ TSX := node --no-warnings --conditions=@kafscale/source --import tsx
 # What npm writes last; newer than the lockfile exactly when the install is current.
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help build demo cluster test chaos lint format bench bench-cluster clean
+.PHONY: help build demo cluster test chaos soak lint format bench bench-cluster clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(INSTALLED) ## Run every suite; SUITES=unit,lint runs only these
 
 chaos: build ## Faults by chance on a real cluster under load; MINUTES=30 SEED=7
 	$(TSX) e2e/cluster/chaos.ts
+
+soak: build ## Whether etcd stays small under a steady load; MINUTES=60 MEGABYTES=20 SAVE=1
+	$(TSX) e2e/cluster/soak.ts
 
 lint: $(INSTALLED) ## Judge the code: types, promises, who may import whom
 	npm run --silent lint

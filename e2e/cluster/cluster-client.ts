@@ -116,9 +116,14 @@ export class ClusterClient {
     });
   }
 
-  async createTopic(name: string, numPartitions: number): Promise<void> {
+  async createTopic(
+    name: string,
+    numPartitions: number,
+    settings: ReadonlyMap<string, string> = new Map(),
+  ): Promise<void> {
+    const configs = [...settings].map(([key, value]) => ({ name: key, value }));
     await this.untilDone(async (port) => {
-      const wanted = { name, numPartitions, replicationFactor: -1, assignments: [], configs: [] };
+      const wanted = { name, numPartitions, replicationFactor: -1, assignments: [], configs };
       const { topics } = await this.ask(port, createTopics, 5, {
         topics: [wanted],
         timeoutMs: 30_000,
