@@ -2,7 +2,7 @@
  * `make soak`: whether etcd stays small. Three brokers on etcd with a small quota and MinIO, a steady load over many partitions for as
  * long as wanted, records expiring and garbage collected on the way. `MINUTES=60 MEGABYTES=20 PARTITIONS=1000 QUOTA_MIB=64`. Prints a
  * line every ten seconds, writes all of them and a plot to bench/results with `SAVE=1`, and ends with 1 when etcd still grew after
- * the first ten minutes (or the first third of a shorter run), or anything was refused for good.
+ * the first ten minutes, or the load was not kept up. A run of less than half an hour says nothing about growth.
  */
 import { describeError, encodeRecordBatch, ErrorCode, produce } from '@kafscale/protocol';
 import { repositoryFolder } from '@kafscale/testkit';
