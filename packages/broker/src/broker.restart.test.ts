@@ -5,6 +5,7 @@ import {
   heartbeat,
   initProducerId,
   joinGroup,
+  metadataPrefixes,
   offsetCommit,
   offsetFetch,
   readRecords,
@@ -12,6 +13,7 @@ import {
   syncGroup,
   zeroUuid,
 } from '@kafscale/protocol';
+import { systemClock } from '@kafscale/runtime';
 import { ConnectionClosed, eventually, type RawClient } from '@kafscale/testkit';
 import { cp, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -29,6 +31,9 @@ import {
   produceTo,
   readAll,
 } from './broker-fixture.ts';
+import { ClusterFixture } from './cluster-fixture.ts';
+import { MemoryMetadataStore } from './metadata/memory-metadata-store.ts';
+import type { LeaseId } from './metadata/metadata-store.ts';
 
 jest.setTimeout(30_000);
 
@@ -271,6 +276,36 @@ describe('Broker', () => {
       expect(new Map([...stored].filter(([at]) => acknowledged.has(at)))).toEqual(acknowledged);
       expect([...stored.values()].sort()).toEqual([...new Set(stored.values())].sort());
       expect(stored.size).toBe(counts.reduce((sum, count) => sum + count, 0));
+    });
+
+    it('begins once more when the next session is lost before anything is served under it', async () => {
+      const store = new MemoryMetadataStore({ clock: systemClock });
+      const leases: LeaseId[] = [];
+      const grantLease = store.grantLease.bind(store);
+      store.grantLease = async (ttlMs, signal) => {
+        const lease = await grantLease(ttlMs, signal);
+        leases.push(lease);
+        return lease;
+      };
+      const transact = store.transact.bind(store);
+      store.transact = async (transaction, signal) => {
+        const result = await transact(transaction, signal);
+        const isRegistration = transaction.success.some(({ key }) => key.startsWith(metadataPrefixes.brokers));
+        if (isRegistration && leases.length === 2) await store.revokeLease(leases[1]!);
+        return result;
+      };
+      const cluster = new ClusterFixture(store);
+      try {
+        const broker = await cluster.add({ sessionTtlMs });
+        await store.revokeLease(leases[0]!);
+        await eventually('a topic can be created', async () => {
+          const client = await cluster.connect(broker).catch(() => undefined);
+          return client !== undefined && (await createTopic(client, 't').catch(() => undefined)) !== undefined;
+        });
+        expect(leases.length).toBeGreaterThanOrEqual(3);
+      } finally {
+        await cluster.closeAll();
+      }
     });
 
     it('keeps idempotent producers going where they stopped', async () => {

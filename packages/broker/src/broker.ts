@@ -88,6 +88,8 @@ class Broker implements RunningBroker {
   #port = 0;
   #metricsServer: MetricsServer | undefined;
   #life: Life | undefined;
+  /** The session of the life that began last is over. */
+  #isOver = false;
   #restarting: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
@@ -143,6 +145,7 @@ class Broker implements RunningBroker {
   async #live(): Promise<void> {
     const { clock, random, logger } = this.#dependencies;
     const { failpoint, namespace } = this.#config;
+    this.#isOver = false;
     // At every life anew: what happened to the stores in between, this process cannot know.
     const names = new ObjectNames(namespace);
     const identity = await agreedIdentity({ ...this.#stores, clock, random, names, callDeadlineMs });
@@ -181,26 +184,33 @@ class Broker implements RunningBroker {
         return;
       }
       logger.error({ err: reason }, 'session lost; starting again as a new incarnation');
-      this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
+      this.#isOver = true;
+      this.#restarting ??= this.#restart();
     });
   }
 
   async #restart(): Promise<void> {
-    const { clock, random, logger } = this.#dependencies;
-    await this.#endLife(lostSessionLimitMs);
+    const { clock, logger } = this.#dependencies;
     for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
+      await this.#endLife(lostSessionLimitMs);
       try {
         await this.#live();
-        return;
+        // A life may have ended while it began, and then nobody else begins the next one.
+        if (!this.#isOver) break;
       } catch (error) {
         if (isReplaced(error)) {
           this.#stopForGood(error);
-          return;
+          break;
         }
         logger.error({ err: error }, 'a new incarnation could not start; trying again');
-        await clock.sleep(backoffDelayMs(attempt, restartBackoff, random), this.#closing.signal).catch(() => undefined);
       }
+      await clock.sleep(this.#pauseMs(attempt), this.#closing.signal).catch(() => undefined);
     }
+    this.#restarting = undefined;
+  }
+
+  #pauseMs(attempt: number): number {
+    return backoffDelayMs(attempt, restartBackoff, this.#dependencies.random);
   }
 
   /** On a store that is not the one it was, nothing this process knows can be trusted, and no session may be begun. */
