@@ -3,7 +3,7 @@
  * again, stopped in time, or put back to a snapshot. Which etcd that is, is etcd-programs.ts's business.
  */
 import { ChildServer, freePort, runProgram } from '@kafscale/runtime';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,7 +120,8 @@ export class EtcdServer {
     const { version = 'debian', members = 1, tls, users = [], durable = true } = settings;
     const programs = await etcdPrograms(version);
     const inMemory = !durable && existsSync(memoryFolder);
-    const home = await mkdtemp(join(inMemory ? memoryFolder : tmpdir(), 'kafscale-etcd-'));
+    if (inMemory) await removeLeftBehind();
+    const home = await mkdtemp(join(inMemory ? memoryFolder : tmpdir(), `kafscale-etcd-${process.pid}-`));
     const certificates = tls && (await makeTestCertificates(home, etcdClientName));
     const layout: Member[] = [];
     for (let number = 1; number <= members; number += 1) {
@@ -267,6 +268,15 @@ export class EtcdServer {
   async close(): Promise<void> {
     await this.killAll();
     await rm(this.#home, { recursive: true, force: true });
+  }
+}
+
+/** Data in memory whose test process was killed would stay there until the machine is restarted. */
+async function removeLeftBehind(): Promise<void> {
+  for (const name of await readdir(memoryFolder)) {
+    const pid = /^kafscale-etcd-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    await rm(join(memoryFolder, name), { recursive: true, force: true });
   }
 }
 
