@@ -98,6 +98,15 @@ export class ProducerState<Pending extends SequencedBatch> {
     }
   }
 
+  /**
+   * A batch that `check` let through was not taken all the same. Of a producer that is not known, nothing that was sent behind it may
+   * be taken before it either: any sequence would do for the first one.
+   */
+  turnAway({ producerId, producerEpoch: epoch, firstSequence }: SequencedBatch): void {
+    if (this.#producers.has(producerId)) return;
+    this.#producers.set(producerId, { epoch, committed: [], pending: [], firstSequence, lastTimestamp: 0 });
+  }
+
   /** The batch is part of the log now: accepted here before, or found in a manifest. In offset order. */
   commit(batch: CommittedBatch): void {
     let producer = this.#producers.get(batch.producerId);

@@ -119,6 +119,18 @@ describe('LogAppender', () => {
     expect(await append(second)).toEqual({ committed: true, baseOffset: 1 });
   });
 
+  it('takes nothing of a new producer before its first batch, when that was refused', async () => {
+    let reason: KafkaError | undefined = new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS);
+    const { append, log } = await setUp(() => reason);
+    expect(await append(sequenced(0, 2))).toEqual({ committed: false, error: reason });
+    reason = undefined;
+    const behind = await append(sequenced(2));
+    expect(behind.committed ? undefined : behind.error.code).toBe(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER);
+    expect(await append(sequenced(0, 2))).toEqual({ committed: true, baseOffset: 0 });
+    expect(await append(sequenced(2))).toEqual({ committed: true, baseOffset: 2 });
+    expect(log.highWatermark).toBe(3);
+  });
+
   it('puts batches of one turn into one flush', async () => {
     const { append, log } = await setUp();
     await Promise.all([append(batch()), append(batch()), append(batch())]);
@@ -196,6 +208,7 @@ describe('LogAppender', () => {
       recovered: {
         logStartOffset: 0,
         nextOffset: 3,
+        folded: nothingFolded,
         extents: log.extents,
         epochStarts: [{ leaderEpoch: 3, startOffset: 0 }],
       },

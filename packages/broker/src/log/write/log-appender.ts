@@ -67,7 +67,10 @@ export class LogAppender {
     switch (check.outcome) {
       case 'append':
         if (refusal === undefined) writer.producers.accept(this.#flusher.append(writer, batch, listener));
-        else listener({ committed: false, error: refusal });
+        else {
+          writer.producers.turnAway(batch);
+          listener({ committed: false, error: refusal });
+        }
         return;
       case 'committed':
         listener({ committed: true, baseOffset: check.batch.baseOffset });
