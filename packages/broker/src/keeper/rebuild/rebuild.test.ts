@@ -45,8 +45,8 @@ async function dump(fixture: KeeperFixture) {
     const outcome = tiled(log);
     const fault = outcome.fault;
     const recovered = outcome.fault === undefined ? outcome.recovered : undefined;
-    const { leaderEpoch, logStartOffset, foldedOffset, segments, chunks, producerSnapshot } = record;
-    const state = { leaderEpoch, logStartOffset, foldedOffset, segments, chunks, producerSnapshot, producerBatches };
+    const { logStartOffset, foldedOffset, segments, chunks, producerSnapshot } = record;
+    const state = { logStartOffset, foldedOffset, segments, chunks, producerSnapshot, producerBatches };
     return { topic: log.topic, partition: log.partition, fault, recovered, ...state };
   });
   return { values, partitions };
@@ -300,6 +300,17 @@ describe('rebuild', () => {
       await rebuild(fixture);
       expect(await dump(fixture)).toEqual(before);
     }
+  });
+
+  it('begins leader epochs beyond those of owners that wrote nothing since the checkpoint', async () => {
+    const { fixture, writer } = await world();
+    await writer.flush({ sequence: 0, extents: [{ ...extent(0, 'a'), leaderEpoch: 3 }] });
+    await fixture.checkpoint(writer.incarnation);
+    for (const leaderEpoch of [4, 5, 6]) await fixture.putPartition({ owner: 'silent', leaderEpoch });
+    await loseMetadata(fixture);
+    await rebuild(fixture);
+    const { logs } = await readClusterLogs(fixture.access);
+    for (const { record } of logs.values()) expect(record.leaderEpoch).toBeGreaterThan(6);
   });
 
   it('leaves a store that brokers start on, and that the lost one cannot be mistaken for', async () => {

@@ -62,6 +62,12 @@ const newRecord: metadata.PartitionRecord = {
   producerSnapshot: undefined,
 };
 
+/**
+ * Owners that wrote nothing since the checkpoint left no trace of their epochs; clients may know these, and take no older one for
+ * newer (I17). Far more than a partition changes owners between two checkpoints.
+ */
+const leaderEpochGap = 1_000;
+
 export function rebuildLogs({ base, baseManifests, flushes, isAlive }: LogsToRebuild): RebuiltLogs {
   const bases = new Map(base.map((log) => [logKey(log.topicId, log.partition), log]));
   const claims = new Map<string, Claim[]>();
@@ -133,7 +139,9 @@ function keptClaims(record: metadata.PartitionRecord, claims: readonly Claim[]):
 
 function rebuildRecord(record: metadata.PartitionRecord, claims: readonly Claim[]) {
   const extents = claims.map(({ objectKey, extent }) => extentOf(objectKey, extent));
-  const leaderEpoch = Math.max(record.leaderEpoch, ...claims.map((claim) => claim.leaderEpoch));
+  let { leaderEpoch } = record;
+  for (const claim of claims) leaderEpoch = Math.max(leaderEpoch, claim.leaderEpoch);
+  leaderEpoch += leaderEpochGap;
   const ownerless = { ...record, owner: '', leaderEpoch };
   const tiled = tilePartition(ownerless, extents);
   if (tiled.fault !== undefined) return { record: ownerless, fault: tiled.fault };
