@@ -4,6 +4,7 @@
  * large one; large ones are few, and whoever gets none grows a slab of its own with the bytes that arrive.
  */
 import { Slab, SlabPool } from '@kafscale/runtime';
+import { DividedSlabs } from './divided-slabs.ts';
 
 /** Memory that a connection reads into, and from where on it is free. */
 export interface ReadingSlab {
@@ -19,15 +20,14 @@ export interface FrameMemorySettings {
   readonly maxReadingLargeSlabs: number;
   /** From here on no further large slab is handed out; what arrives then takes no more than it needs. */
   readonly maxBytes?: number;
+  /** Of large slabs that are kept for reuse. As much as may ever be in use, and nothing is left to the garbage collector. */
+  readonly maxIdleBytes?: number;
 }
 
 /** One read into the landing buffer, and what one connection may pin before it has shown more. */
 export const landingBytes = 64 * 1024;
 
 const maxIdleSmallSlabs = 256;
-const maxIdleLargeSlabs = 8;
-/** Of each size of grown slabs. */
-const maxIdleGrownBytes = 16 * 2 ** 20;
 /** A large slab with less room than this is not worth handing to another connection. */
 const minReusableBytes = 256 * 1024;
 const maxReusableSlabs = 8;
@@ -36,8 +36,8 @@ export class FrameMemory {
   readonly landing = Buffer.allocUnsafeSlow(landingBytes);
   readonly #small = new SlabPool({ slabBytes: landingBytes, maxIdleSlabs: maxIdleSmallSlabs });
   readonly #large: SlabPool;
-  /** For slabs that grow with a frame, each twice as large as the one before. */
-  readonly #grown: readonly SlabPool[];
+  /** For slabs that grow with a frame, each twice as large as the one before; parts of large ones. */
+  readonly #grown: readonly DividedSlabs[];
   readonly #maxReadingLargeSlabs: number;
   readonly #maxBytes: number;
   #readingLargeSlabs = 0;
@@ -45,27 +45,30 @@ export class FrameMemory {
   /** Large slabs with room that nobody reads into; one reference each is ours. */
   readonly #reusable: ReadingSlab[] = [];
 
-  constructor({ largeSlabBytes, maxReadingLargeSlabs, maxBytes = Number.POSITIVE_INFINITY }: FrameMemorySettings) {
+  constructor({
+    largeSlabBytes,
+    maxReadingLargeSlabs,
+    maxBytes = Number.POSITIVE_INFINITY,
+    maxIdleBytes = Number.POSITIVE_INFINITY,
+  }: FrameMemorySettings) {
     this.#maxBytes = maxBytes;
-    this.#large = new SlabPool({ slabBytes: largeSlabBytes, maxIdleSlabs: maxIdleLargeSlabs });
+    this.#large = new SlabPool({ slabBytes: largeSlabBytes, maxIdleSlabs: maxIdleBytes / largeSlabBytes });
     this.#maxReadingLargeSlabs = maxReadingLargeSlabs;
-    const grown: SlabPool[] = [];
-    for (let slabBytes = 2 * landingBytes; slabBytes <= largeSlabBytes; slabBytes *= 2) {
-      grown.push(new SlabPool({ slabBytes, maxIdleSlabs: Math.max(1, Math.floor(maxIdleGrownBytes / slabBytes)) }));
+    const grown: DividedSlabs[] = [];
+    for (let partBytes = 2 * landingBytes; partBytes <= largeSlabBytes; partBytes *= 2) {
+      grown.push(new DividedSlabs(this.#large, partBytes));
     }
     this.#grown = grown;
   }
 
   /** Bytes of all slabs that somebody holds. */
   get bytesInUse(): number {
-    const grownBytes = this.#grown.reduce((sum, pool) => sum + pool.bytesInUse, 0);
-    return this.#small.bytesInUse + this.#large.bytesInUse + grownBytes + this.#ownBytes;
+    return this.#grown.reduce((sum, parts) => sum + parts.bytesInUse - parts.dividedBytes, this.keptBytes);
   }
 
-  /** The same with what is kept for reuse: what the process holds of the machine's memory. */
-  get residentBytes(): number {
-    const pools = [this.#small, this.#large, ...this.#grown];
-    return this.bytesInUse + pools.reduce((sum, { idleBytes }) => sum + idleBytes, 0);
+  /** Memory that these keep from being used otherwise: a large slab is kept whole by whoever holds a part of it. */
+  get keptBytes(): number {
+    return this.#small.bytesInUse + this.#large.bytesInUse + this.#ownBytes;
   }
 
   get largeSlabBytes(): number {
@@ -81,7 +84,7 @@ export class FrameMemory {
     if (bytes > this.#large.slabBytes || this.#readingLargeSlabs >= this.#maxReadingLargeSlabs) return undefined;
     const last = this.#reusable.at(-1);
     const isReusable = last !== undefined && last.slab.bytes.length - last.position >= bytes;
-    if (!isReusable && this.bytesInUse + this.#large.slabBytes > this.#maxBytes) return undefined;
+    if (!isReusable && this.keptBytes + this.#large.slabBytes > this.#maxBytes) return undefined;
     this.#readingLargeSlabs += 1;
     if (isReusable) return this.#reusable.pop()!;
     return { slab: this.#large.acquire(), position: 0, large: true };
@@ -89,7 +92,7 @@ export class FrameMemory {
 
   /** A slab of exactly `bytes`, in memory that is used again unless it is very much. */
   acquireOwn(bytes: number): ReadingSlab {
-    const pooled = this.#grown.find(({ slabBytes }) => slabBytes >= bytes)?.acquire();
+    const pooled = this.#grown.find(({ partBytes }) => partBytes >= bytes)?.acquire();
     if (pooled !== undefined) {
       const slab = new Slab(pooled.bytes.subarray(0, bytes), () => pooled.release());
       return { slab, position: 0, large: false };

@@ -45,9 +45,9 @@ describe('InFlightBudget', () => {
     const budget = new InFlightBudget({ ...settings, memoryBytes: () => memory, maxMemoryBytes: 400 });
     memory = 401;
     expect(budget.exhausted).toBe(false);
-    budget.take(50);
+    budget.take(12);
     expect(budget.exhausted).toBe(false);
-    budget.take(10);
+    budget.take(40);
     const holder = new Holder();
     expect(budget.mayRead(holder, 40)).toBe(false);
     memory = 390;

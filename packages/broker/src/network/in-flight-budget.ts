@@ -16,10 +16,13 @@ export interface InFlightBudgetSettings {
   readonly maxBytes: number;
   /** What every connection may hold whatever the others do. */
   readonly floorBytes: number;
-  /** The memory of all that, and how much it may be. Counts while requests hold half of `maxBytes`, since their answers free it. */
+  /** The memory of all that, and how much it may be. Counts while requests hold some of `maxBytes`, since their answers free it. */
   readonly memoryBytes?: () => number;
   readonly maxMemoryBytes?: number;
 }
+
+/** Less than this share of the budget in work does not explain the memory in use, and might never free it. */
+const memoryCountsFrom = 1 / 8;
 
 export class InFlightBudget {
   readonly #maxBytes: number;
@@ -53,7 +56,9 @@ export class InFlightBudget {
   /** Below 0 when it is spent. */
   get #roomBytes(): number {
     const room = this.#maxBytes - this.#usedBytes;
-    return this.#usedBytes > this.#maxBytes / 2 ? Math.min(room, this.#maxMemoryBytes - this.#memoryBytes()) : room;
+    return this.#usedBytes > this.#maxBytes * memoryCountsFrom
+      ? Math.min(room, this.#maxMemoryBytes - this.#memoryBytes())
+      : room;
   }
 
   take(bytes: number): void {

@@ -76,16 +76,21 @@ export class Listener {
     this.#deps = deps;
     this.#limits = new AcceptLimits(config, clock.monotonicMs());
     const { heldBytes = () => 0 } = deps;
+    // What requests lie in and what they are copied into on their way to the store: the process stays below twice the setting.
+    const copiedBytes = config.maxInFlightBytes / 4;
+    const requestBytes = smallMemoryBytes + (config.maxInFlightBytes * 7) / 16;
     const memory = new FrameMemory({
       largeSlabBytes,
       maxReadingLargeSlabs,
-      maxBytes: Math.max(smallMemoryBytes, config.maxInFlightBytes / 2),
+      maxBytes: requestBytes,
+      maxIdleBytes: requestBytes,
     });
     const budget = new InFlightBudget({
       maxBytes: config.maxInFlightBytes,
       floorBytes: landingBytes,
-      maxMemoryBytes: smallMemoryBytes + (config.maxInFlightBytes * 3) / 4, // the process stays below twice the setting
-      memoryBytes: () => memory.residentBytes + heldBytes(),
+      maxMemoryBytes: requestBytes + copiedBytes,
+      // Room for the copies is kept also while there are none yet, since what is read now will be copied.
+      memoryBytes: () => memory.keptBytes + Math.max(copiedBytes, heldBytes()),
     });
     const log = new LimitedLog(logger, clock);
     const requests = new RequestMetrics(metrics, clock);

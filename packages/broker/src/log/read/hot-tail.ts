@@ -1,6 +1,6 @@
 /**
  * The newest flush objects, kept in memory from their commit on, so that consumers at the tail never wait for the object store.
- * Bounded by bytes; the oldest go first. Nothing enters before its commit.
+ * Bounded by bytes, and by the memory that they keep from being used again; the oldest go first. Nothing enters before its commit.
  */
 import type { Slab } from '@kafscale/runtime';
 
@@ -15,10 +15,17 @@ interface Entry {
   readonly slab: Slab;
 }
 
+/** Objects that leave slabs half empty hold more memory than their bytes: so much of the bound, and what a few slabs have. */
+const maxHeldShare = 1.25;
+const spareSlabs = 2;
+
 export class HotTail {
   readonly #maxBytes: number;
   readonly #entries = new Map<string, Entry>();
+  /** How many objects lie in each slab. */
+  readonly #slabs = new Map<Slab, number>();
   #sizeBytes = 0;
+  #heldBytes = 0;
   #hits = 0;
 
   constructor(maxBytes: number) {
@@ -27,6 +34,11 @@ export class HotTail {
 
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** Of the slabs in which they lie. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   /** How often an object was asked for and was here. */
@@ -38,10 +50,13 @@ export class HotTail {
   add(objectKey: string, bytes: Buffer, slab: Slab): void {
     this.#entries.set(objectKey, { bytes, slab });
     this.#sizeBytes += bytes.length;
+    this.#count(slab, 1);
+    const maxHeldBytes = maxHeldShare * this.#maxBytes + spareSlabs * slab.bytes.length;
     for (const [key, entry] of this.#entries) {
-      if (this.#sizeBytes <= this.#maxBytes) break;
+      if (this.#sizeBytes <= this.#maxBytes && this.#heldBytes <= maxHeldBytes) break;
       this.#entries.delete(key);
       this.#sizeBytes -= entry.bytes.length;
+      this.#count(entry.slab, -1);
       entry.slab.release();
     }
   }
@@ -62,6 +77,19 @@ export class HotTail {
   clear(): void {
     for (const entry of this.#entries.values()) entry.slab.release();
     this.#entries.clear();
+    this.#slabs.clear();
     this.#sizeBytes = 0;
+    this.#heldBytes = 0;
+  }
+
+  #count(slab: Slab, change: 1 | -1): void {
+    const before = this.#slabs.get(slab) ?? 0;
+    const objects = before + change;
+    if (before === 0) this.#heldBytes += slab.bytes.length;
+    if (objects > 0) this.#slabs.set(slab, objects);
+    else {
+      this.#slabs.delete(slab);
+      this.#heldBytes -= slab.bytes.length;
+    }
   }
 }
