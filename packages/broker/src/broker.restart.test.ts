@@ -33,7 +33,7 @@ import {
 } from './broker-fixture.ts';
 import { ClusterFixture } from './cluster-fixture.ts';
 import { MemoryMetadataStore } from './metadata/memory-metadata-store.ts';
-import type { LeaseId } from './metadata/metadata-store.ts';
+import { prefixEnd, type LeaseId } from './metadata/metadata-store.ts';
 
 jest.setTimeout(30_000);
 
@@ -303,6 +303,32 @@ describe('Broker', () => {
           return client !== undefined && (await createTopic(client, 't').catch(() => undefined)) !== undefined;
         });
         expect(leases.length).toBeGreaterThanOrEqual(3);
+      } finally {
+        await cluster.closeAll();
+      }
+    });
+
+    it('can be stopped while the metadata store is away and no next life begins', async () => {
+      const store = new MemoryMetadataStore({ clock: systemClock });
+      const cluster = new ClusterFixture(store);
+      try {
+        const broker = await cluster.add({ sessionTtlMs, shutdownTimeoutMs: 500 });
+        const sessionsBegun: string[] = [];
+        const transact = store.transact.bind(store);
+        store.transact = async (transaction, signal) => {
+          const result = await transact(transaction, signal);
+          const session = transaction.success.find(({ key }) => key.startsWith(metadataPrefixes.sessions));
+          if (session !== undefined) sessionsBegun.push(session.key);
+          if (session !== undefined) broker.cutOff();
+          return result;
+        };
+        const { items } = await store.range({
+          key: metadataPrefixes.sessions,
+          end: prefixEnd(metadataPrefixes.sessions),
+        });
+        await store.revokeLease(items[0]!.leaseId!);
+        await eventually('the next life begins', () => Promise.resolve(sessionsBegun.length === 1));
+        await broker.running.close();
       } finally {
         await cluster.closeAll();
       }

@@ -4,7 +4,7 @@
  * store was replaced or put back stops for good.
  */
 import type { BrokerConfig } from '@kafscale/protocol';
-import { backoffDelayMs, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { backoffDelayMs, settlesWithin, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
 import { agreedIdentity, IdentityMismatch, type ClusterIdentity } from './keeper/bucket-identity.ts';
@@ -47,6 +47,8 @@ const callDeadlineMs = 5_000;
  * closed without an answer after so long: the client goes on with whoever has the partition by now.
  */
 const lostSessionLimitMs = 500;
+/** How long a broker that is to stop waits for its next life, in order to end that properly. */
+const betweenLivesLimitMs = 5_000;
 const restartBackoff = { baseMs: 200, maxMs: 5_000 };
 
 /**
@@ -163,6 +165,7 @@ class Broker implements RunningBroker {
     });
     const { services } = incarnation;
     try {
+      this.#closing.signal.throwIfAborted();
       const listener = await Listener.start({
         config: { ...this.#config, kafkaAddress: { ...this.#config.kafkaAddress, port: this.#port } },
         registry: new HandlerRegistry(handlers),
@@ -230,7 +233,9 @@ class Broker implements RunningBroker {
 
   async #finish(): Promise<void> {
     this.#closing.abort(new Error('the broker was stopped'));
-    await this.#restarting;
+    // Between two lives it owes nobody anything, and while the metadata store is away the next one does not begin.
+    const limitMs = Math.min(this.#config.shutdownTimeoutMs, betweenLivesLimitMs);
+    await settlesWithin(this.#dependencies.clock, limitMs, this.#restarting ?? Promise.resolve());
     await this.#life?.incarnation.drain(this.#config.shutdownTimeoutMs);
     await this.#endLife();
     await this.#metricsServer?.close();
