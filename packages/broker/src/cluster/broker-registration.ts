@@ -23,6 +23,8 @@ export interface BrokerRegistration {
   readonly endpoint: { readonly host: string; readonly port: number; readonly rack: string };
   /** It is to own nothing; it may unless told. */
   readonly draining?: boolean;
+  /** Leaders send consumers of its rack to it; they do not unless told. */
+  readonly readOnly?: boolean;
   /** How long to wait for an id that an earlier life of this broker may still hold; none unless told. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
@@ -40,7 +42,8 @@ export async function registerBroker(
 ): Promise<number> {
   const { store, lane, clock } = dependencies;
   const { leaseId, signal, waitMs = 0 } = registration;
-  const value = encodeRecord(registration, registration.draining ?? false);
+  const { draining = false, readOnly = false } = registration;
+  const value = encodeRecord(registration, { draining, readOnly });
   const giveUpMs = clock.monotonicMs() + waitMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -61,8 +64,8 @@ export async function registerBroker(
 }
 
 /**
- * Says that the registered broker is about to stop, or that it is not: the controller assigns nothing to one that is. Throws
- * MetadataError.
+ * Says that the registered broker is about to stop, or that it is not: the controller assigns nothing to one that is, and nobody is
+ * sent to it any more. Throws MetadataError.
  */
 export async function setDraining(
   lane: Lane,
@@ -72,14 +75,14 @@ export async function setDraining(
 ): Promise<void> {
   const key = metadataKeys.broker(brokerId);
   // The key is ours as long as our session lives, which every commit compares. Put without the lease it would outlive us.
-  const value = encodeRecord(registration, draining);
+  const value = encodeRecord(registration, { draining, readOnly: false });
   await lane.commit({ operations: [{ type: 'put', key, value, leaseId: registration.leaseId }] });
 }
 
 const encodeRecord = (
   { incarnation, endpoint }: Pick<BrokerRegistration, 'incarnation' | 'endpoint'>,
-  draining: boolean,
-) => metadata.BrokerRecord.encode({ incarnation, ...endpoint, draining }).finish();
+  state: { readonly draining: boolean; readonly readOnly: boolean },
+) => metadata.BrokerRecord.encode({ incarnation, ...endpoint, ...state }).finish();
 
 async function takenMessage(store: MetadataStore, brokerId: number, signal?: AbortSignal): Promise<string> {
   const { items } = await store.range({ key: metadataKeys.broker(brokerId) }, signal);

@@ -28,6 +28,7 @@ const news = (more: Partial<FetchNews> = {}): FetchNews => ({
   logStartOffset: 0,
   isError: false,
   isDiverging: false,
+  isSentAway: false,
   ...more,
 });
 const request = (more: Partial<SessionRequest> = {}): SessionRequest => ({
@@ -84,9 +85,9 @@ describe('a full fetch', () => {
 describe('an incremental fetch', () => {
   it('reads all partitions of the session and includes those with news', () => {
     const { sessions, open } = setUp();
-    const sessionId = open(7);
+    const sessionId = open(8);
     const context = sessions.begin(request({ sessionId, sessionEpoch: 1 }));
-    expect(context.partitions).toEqual(parts(7));
+    expect(context.partitions).toEqual(parts(8));
     const { isIncluded } = context.answer([
       news(),
       news({ recordBytes: 5 }),
@@ -94,9 +95,10 @@ describe('an incremental fetch', () => {
       news({ logStartOffset: 3 }),
       news({ isError: true }),
       news({ isDiverging: true }),
+      news({ isSentAway: true }),
       news(),
     ]);
-    expect(isIncluded).toEqual([false, true, true, true, true, true, false]);
+    expect(isIncluded).toEqual([false, true, true, true, true, true, true, false]);
   });
 
   it('tells what changed once, and a partition again after its error', () => {

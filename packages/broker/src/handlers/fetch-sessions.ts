@@ -25,6 +25,8 @@ export interface FetchNews {
   readonly logStartOffset: number;
   readonly isError: boolean;
   readonly isDiverging: boolean;
+  /** The client is to read from another broker (KIP-392). */
+  readonly isSentAway: boolean;
 }
 
 export interface SessionRequest {
@@ -242,6 +244,7 @@ function takeNote(partition: CachedPartition, news: FetchNews): boolean {
     news.recordBytes > 0 ||
     news.isError ||
     news.isDiverging ||
+    news.isSentAway ||
     news.highWatermark !== partition.highWatermark ||
     news.logStartOffset !== partition.logStartOffset;
   // After an error the partition is told again when the error is gone.

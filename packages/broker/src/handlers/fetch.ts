@@ -1,22 +1,25 @@
 /**
  * Fetch v4-18: record batches as they are stored, with long polls (KIP-74), sessions (KIP-227), leader epochs and divergence
  * (KIP-320, KIP-595), topic ids (KIP-516) and the new leader beside an error (KIP-951). No transactions are served yet, so the last
- * stable offset is the high watermark and nothing was aborted. Not implemented: fetches of followers, which are refused, and
- * reading from another replica (KIP-392), which there never is. Logs are kept by topic id, so a wrong pair of name and id cannot
- * arise: an id that is not known is UNKNOWN_TOPIC_ID.
+ * stable offset is the high watermark and nothing was aborted. Consumers of other racks are sent to brokers that only read (KIP-392),
+ * which answer from logs that they follow. Not implemented: fetches of followers, which are refused. Logs are kept by topic id, so a
+ * wrong pair of name and id cannot arise: an id that is not known is UNKNOWN_TOPIC_ID.
  */
 import { ErrorCode, fetch, type RequestOf, type ResponseOf } from '@kafscale/protocol';
 import type { PartitionLog } from '../log/partition-log.ts';
 import {
   fetchRecords,
+  leaderEpochError,
   releaseAll,
   type FetchedPartition,
   type FetchLimits,
   type FetchTarget,
   type ReadPartition,
 } from '../log/read/fetch-records.ts';
-import { defineHandler } from './define-handler.ts';
+import { LogSlices } from '../log/read/log-slices.ts';
+import { defineHandler, type RequestContext } from './define-handler.ts';
 import type { FetchNews, FetchPartition, PartitionName, SessionRequest } from './fetch-sessions.ts';
+import { findFollowed } from './find-followed.ts';
 import { findPartition, findPartitionSoon, type FoundPartition, type MissingPartition } from './find-partition.ts';
 import { leaderHint, noLeader } from './leader-hint.ts';
 import type { Services } from './services.ts';
@@ -32,7 +35,12 @@ interface RefusedPartition extends Omit<MissingPartition, 'log'> {
   readonly log?: PartitionLog | undefined;
 }
 
-type FetchResult = ReadPartition | RefusedPartition;
+/** With `preferredReadReplica` and no records, for a consumer that is to read from that broker. */
+interface AnsweredPartition extends ReadPartition {
+  readonly preferredReadReplica?: number;
+}
+
+type FetchResult = AnsweredPartition | RefusedPartition;
 
 interface TopicPartitions extends TopicResponse {
   readonly partitions: PartitionResponse[];
@@ -78,14 +86,16 @@ export const fetchHandler = defineHandler({
     const isFollower = replicaIdOf(request, apiVersion) >= 0;
     const sought = isFollower
       ? partitions.map((): FoundPartition => ({ error: ErrorCode.TOPIC_AUTHORIZATION_FAILED }))
-      : await seekAll(partitions, apiVersion, services);
+      : await seekAll(partitions, request, context, services);
+    const sentAway = sendAway(sought, partitions, request, context, services);
 
     const targets: FetchTarget[] = [];
     for (const [index, { log }] of sought.entries()) {
-      if (log !== undefined)
+      if (log !== undefined && !sentAway.has(log))
         targets.push({ log, ...partitions[index]!, maxBytes: partitions[index]!.partitionMaxBytes });
     }
-    const fetched = await fetchRecords(targets, fetchLimits(request, sought, services), services, signal);
+    const limits = fetchLimits(request, sought, sentAway.size > 0, services);
+    const fetched = await fetchRecords(targets, limits, services, signal);
     context.afterResponse(() => releaseAll(fetched));
     services.metrics.fetchedBytes.inc(recordBytesOf(fetched));
     const left = await findLeft(targets, fetched, services);
@@ -93,6 +103,8 @@ export const fetchHandler = defineHandler({
     let next = 0;
     const results = sought.map((found): FetchResult => {
       if (found.log === undefined) return found;
+      const answered = sentAway.get(found.log);
+      if (answered !== undefined) return answered;
       const result = fetched[next++]!;
       return left.get(found.log) ?? (result.error === undefined ? result : { ...result, log: found.log });
     });
@@ -149,7 +161,8 @@ function sessionRequest(request: FetchRequest, apiVersion: number): SessionReque
 /** Partitions that are about to be opened here are waited for, but not for long while there are others to read. */
 async function seekAll(
   partitions: readonly FetchPartition[],
-  apiVersion: number,
+  { maxWaitMs }: FetchRequest,
+  { apiVersion, signal }: RequestContext,
   services: Services,
 ): Promise<readonly FoundPartition[]> {
   const usesTopicIds = apiVersion >= firstVersionWithTopicIds;
@@ -161,6 +174,16 @@ async function seekAll(
     if (topic === undefined && usesTopicIds) return { error: ErrorCode.UNKNOWN_TOPIC_ID };
     return findPartition(services, topic, partition);
   });
+  const { followed } = services;
+  if (followed !== undefined) {
+    return Promise.all(
+      sought.map(async (found, index) => {
+        if (!isElsewhere(found)) return found;
+        const { partition, fetchOffset } = partitions[index]!;
+        return findFollowed(services, topics[index], partition, { followed, fetchOffset, maxWaitMs, signal });
+      }),
+    );
+  }
   if (!sought.some(isElsewhere)) return sought;
   const waitMs = sought.some(({ log }) => log !== undefined) ? waitBesideOthersMs : undefined;
   return Promise.all(
@@ -169,6 +192,29 @@ async function seekAll(
       return findPartitionSoon(services, topics[index], partitions[index]!.partition, waitMs);
     }),
   );
+}
+
+/** Partitions that the consumer is to read from a broker nearer to it: as in Kafka only where the leader could answer. */
+function sendAway(
+  sought: readonly FoundPartition[],
+  partitions: readonly FetchPartition[],
+  { rackId }: FetchRequest,
+  { connectionId }: RequestContext,
+  { image, readReplicas, config, followed }: Services,
+): ReadonlyMap<PartitionLog, AnsweredPartition> {
+  const sentAway = new Map<PartitionLog, AnsweredPartition>();
+  if (rackId === '' || followed !== undefined) return sentAway;
+  for (const [index, { log }] of sought.entries()) {
+    const { fetchOffset, currentLeaderEpoch } = partitions[index]!;
+    if (log === undefined || leaderEpochError(log, currentLeaderEpoch) !== undefined) continue;
+    const consumer = { rackId, connectionId, fetchOffset };
+    const preferredReadReplica = readReplicas.preferred(image, log, consumer, config.rack);
+    if (preferredReadReplica === undefined) continue;
+    const { highWatermark, lastStableOffset, logStartOffset } = log;
+    const offsets = { highWatermark, lastStableOffset, logStartOffset };
+    sentAway.set(log, { ...offsets, slices: new LogSlices(fetchOffset), preferredReadReplica });
+  }
+  return sentAway;
 }
 
 const isElsewhere = ({ error }: { readonly error?: ErrorCode | undefined }) =>
@@ -194,9 +240,14 @@ async function findLeft(
 }
 
 /** As in Kafka a partition that moved away is told at once, but one that does not exist does not keep the others from waiting. */
-function fetchLimits(request: FetchRequest, sought: readonly FoundPartition[], { config }: Services): FetchLimits {
+function fetchLimits(
+  request: FetchRequest,
+  sought: readonly FoundPartition[],
+  isSentAway: boolean,
+  { config }: Services,
+): FetchLimits {
   const maxBytes = Math.min(Math.max(0, request.maxBytes), config.fetchMaxBytes);
-  const mayWait = !sought.some(({ error }) => error === ErrorCode.NOT_LEADER_OR_FOLLOWER);
+  const mayWait = !isSentAway && !sought.some(({ error }) => error === ErrorCode.NOT_LEADER_OR_FOLLOWER);
   return { maxBytes, minBytes: Math.min(request.minBytes, maxBytes), maxWaitMs: mayWait ? request.maxWaitMs : 0 };
 }
 
@@ -217,15 +268,16 @@ function partitionsOf(
 function newsOf(result: FetchResult): FetchNews {
   if (result.error !== undefined) {
     const none = { recordBytes: 0, highWatermark: unknownOffset, logStartOffset: unknownOffset };
-    return { ...none, isError: true, isDiverging: false };
+    return { ...none, isError: true, isDiverging: false, isSentAway: false };
   }
-  const { slices, highWatermark, logStartOffset, divergingEpoch } = result;
-  const isDiverging = divergingEpoch !== undefined;
-  return { recordBytes: slices.bytes, highWatermark, logStartOffset, isError: false, isDiverging };
+  const { slices, highWatermark, logStartOffset } = result;
+  const isDiverging = result.divergingEpoch !== undefined;
+  const isSentAway = result.preferredReadReplica !== undefined;
+  return { recordBytes: slices.bytes, highWatermark, logStartOffset, isError: false, isDiverging, isSentAway };
 }
 
-function readPartition(partitionIndex: number, read: ReadPartition, isReadCommitted: boolean): PartitionResponse {
-  const { slices, highWatermark, lastStableOffset, logStartOffset, divergingEpoch } = read;
+function readPartition(partitionIndex: number, read: AnsweredPartition, isReadCommitted: boolean): PartitionResponse {
+  const { slices, highWatermark, lastStableOffset, logStartOffset, divergingEpoch, preferredReadReplica = -1 } = read;
   return {
     partitionIndex,
     errorCode: ErrorCode.NONE,
@@ -239,7 +291,7 @@ function readPartition(partitionIndex: number, read: ReadPartition, isReadCommit
     currentLeader: noLeader,
     snapshotId: noEpoch,
     abortedTransactions: isReadCommitted ? [] : null,
-    preferredReadReplica: -1,
+    preferredReadReplica,
     records: slices.chunks,
   };
 }

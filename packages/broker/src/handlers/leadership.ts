@@ -22,19 +22,24 @@ export function controllerId(image: Pick<ClusterImage, 'controller' | 'brokerOf'
 /** Answers for many partitions at one moment. */
 export class Leaderships {
   readonly #image: MetadataImage;
+  /** Of those that may own something. */
   readonly #brokerIds: readonly number[];
+  readonly #readOnlyIds: readonly number[];
   /** Where an incarnation is in `brokerIds`. */
   readonly #positions: ReadonlyMap<string, number>;
 
   constructor(image: MetadataImage) {
     this.#image = image;
-    this.#brokerIds = image.brokers().map(({ brokerId }) => brokerId);
-    this.#positions = new Map(image.brokers().map(({ incarnation }, index) => [incarnation, index]));
+    const owning = image.brokers().filter(({ readOnly }) => readOnly !== true);
+    this.#brokerIds = owning.map(({ brokerId }) => brokerId);
+    this.#positions = new Map(owning.map(({ incarnation }, index) => [incarnation, index]));
+    this.#readOnlyIds = image.brokers().flatMap(({ readOnly, brokerId }) => (readOnly === true ? [brokerId] : []));
   }
 
   /**
    * A partition whose owner is gone has no leader. Replicas are the owner and, up to the topic's replication factor, brokers that
-   * could take over: each of them can serve every record.
+   * could take over: each of them can serve every record. So can those that only read, of which clients make use only where they are
+   * among the replicas.
    */
   of({ topicId, replicationFactor }: TopicImage, partition: number): Leadership {
     const state = this.#image.partition(topicId, partition);
@@ -56,6 +61,7 @@ export class Leaderships {
     const replicas = Array.from({ length: Math.max(1, count) }, (_, index) => {
       return this.#brokerIds[(position + index) % this.#brokerIds.length]!;
     });
+    replicas.push(...this.#readOnlyIds);
     return {
       errorCode: ErrorCode.NONE,
       partitionIndex: partition,

@@ -5,6 +5,7 @@ import type { PartitionFinder } from '../cluster/partition-finder.ts';
 import type { Topics } from '../cluster/topics.ts';
 import type { BrokerConfigs } from '../config/dynamic-config.ts';
 import type { DelayedFetches } from '../log/delayed-fetch.ts';
+import type { FollowedLogs } from '../log/follow/followed-logs.ts';
 import type { LogStarts } from '../log/log-start.ts';
 import type { OwnershipProof } from '../log/ownership-proof.ts';
 import type { ProduceThrottle } from '../log/upkeep/produce-throttle.ts';
@@ -17,6 +18,7 @@ import type { ClusterImage } from '../metadata/metadata-image.ts';
 import type { BrokerMetrics } from '../metrics/metrics.ts';
 import type { ProducerIds } from '../transactions/producer-ids.ts';
 import type { FetchSessions } from './fetch-sessions.ts';
+import type { ReadReplicas } from './read-replicas.ts';
 
 export interface Services {
   readonly config: BrokerConfig;
@@ -36,6 +38,9 @@ export interface Services {
   readonly timeIndex: TimeIndex;
   readonly delayedFetches: DelayedFetches;
   readonly fetchSessions: FetchSessions;
+  readonly readReplicas: ReadReplicas;
+  /** What a broker that only reads answers fetches from; others answer from what they own. */
+  readonly followed?: FollowedLogs | undefined;
   readonly ownershipProof: OwnershipProof;
   readonly logStarts: LogStarts;
 }

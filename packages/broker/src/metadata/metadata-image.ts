@@ -41,6 +41,8 @@ export interface BrokerImage {
   readonly rack: string;
   /** It is to own nothing: it is about to stop, or never owns anything. */
   readonly draining: boolean;
+  /** It gives committed records to consumers of its rack, and leads nothing. */
+  readonly readOnly?: boolean;
 }
 
 /** Who should own each partition of a topic, as the controller wants it; who does is in the partitions. */

@@ -48,6 +48,7 @@ const putBroker = (brokerId: number, incarnation = 'i', draining = false): Opera
     port: 9092,
     rack: '',
     draining,
+    readOnly: false,
   }).finish(),
 });
 

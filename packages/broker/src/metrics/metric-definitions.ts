@@ -194,6 +194,10 @@ export const metricDefinitions = {
   ),
 
   partitions: gauge('kafscale_partitions', 'Partitions this broker owns.'),
+  followedPartitions: gauge(
+    'kafscale_followed_partitions',
+    'Partitions of other brokers whose log is open here, on a broker that only reads.',
+  ),
   topics: gauge('kafscale_topics', 'Topics of the cluster.'),
   consumerGroups: gauge('kafscale_consumer_groups', 'Consumer groups this broker coordinates.'),
 

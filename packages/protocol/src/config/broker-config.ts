@@ -22,11 +22,16 @@ const identity = {
   }),
   role: oneOf(['broker', 'read']).default('broker').meta({
     env: 'KAFSCALE_ROLE',
-    description: '`read` owns no partition and serves fetches of committed records only, from the read replica.',
+    description:
+      '`read` owns no partition and gives committed records to consumers of its rack, from the read replica if there is one.',
   }),
   rack: text(255)
     .optional()
-    .meta({ env: 'KAFSCALE_RACK', description: 'Rack or availability zone, told to clients in Metadata.' }),
+    .meta({
+      env: 'KAFSCALE_RACK',
+      description:
+        'Rack or availability zone, told to clients in Metadata; consumers with this `client.rack` read from a broker with role `read` here.',
+    }),
 };
 
 const addresses = {

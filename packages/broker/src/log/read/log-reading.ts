@@ -5,7 +5,7 @@ import type { MetadataStore } from '../../metadata/metadata-store.ts';
 import { CappedObjectStore } from '../../storage/capped-object-store.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { LogSpans } from '../segments/log-spans.ts';
-import { StoredRecordRefresh } from '../segments/record-refresh.ts';
+import { StoredRecordRefresh, type RecordRefresh } from '../segments/record-refresh.ts';
 import { SegmentIndexes } from '../segments/segment-indexes.ts';
 import { SegmentLists } from '../segments/segment-lists.ts';
 import { TimeIndex } from '../time-index.ts';
@@ -23,6 +23,8 @@ export interface LogReadingDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly callDeadlineMs: number;
+  /** Of logs that this broker only follows; of those that it owns unless told. */
+  readonly refresh?: RecordRefresh | undefined;
 }
 
 export interface LogReading {
@@ -46,6 +48,7 @@ export function openLogReading({
   clock,
   logger: parent,
   callDeadlineMs,
+  refresh = new StoredRecordRefresh({ store, clock, incarnation, callDeadlineMs }),
 }: LogReadingDependencies): LogReading {
   const logger = parent.child({ component: 'log-reader' });
   const coldStore = new CappedObjectStore(objectStore, {
@@ -57,7 +60,6 @@ export function openLogReading({
     blockBytes: config.cacheBlockBytes,
   });
   const maxBytes = config.segmentListBytes / 2;
-  const refresh = new StoredRecordRefresh({ store, clock, incarnation, callDeadlineMs });
   const spans = new LogSpans({ lists: new SegmentLists(coldStore, { maxBytes }), refresh, logger });
   const segmentIndexes = new SegmentIndexes(coldStore, logger, { maxBytes });
   const readahead = new Readahead(cache, hotTail, config);

@@ -40,7 +40,7 @@ export class StoredRecordRefresh implements RecordRefresh {
   }
 
   async #refresh(log: PartitionLog): Promise<void> {
-    const record = await this.#read(log);
+    const record = await readPartitionRecord(log, this.#dependencies);
     const isOurs = record?.owner === this.#dependencies.incarnation && record.leaderEpoch === log.leaderEpoch;
     if (log.closed || !isOurs) throw new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER);
     try {
@@ -49,15 +49,18 @@ export class StoredRecordRefresh implements RecordRefresh {
       throw new StorageError('corrupt', 'the partition record does not fit the log', { cause: error });
     }
   }
+}
 
-  async #read({ topicId, partition }: PartitionLog): Promise<metadata.PartitionRecord | undefined> {
-    const { store, clock, callDeadlineMs } = this.#dependencies;
-    const key = metadataKeys.partition(topicId, partition);
-    try {
-      const { items } = await withDeadline(clock, callDeadlineMs, (signal) => store.range({ key }, signal));
-      return items[0] && metadata.PartitionRecord.decode(items[0].value);
-    } catch (error) {
-      throw new StorageError('unavailable', 'the metadata store does not answer', { cause: error });
-    }
+/** Linearizable. Undefined for a partition that is gone; throws StorageError `unavailable`. */
+export async function readPartitionRecord(
+  { topicId, partition }: Pick<PartitionLog, 'topicId' | 'partition'>,
+  { store, clock, callDeadlineMs }: Pick<StoredRecordRefreshDependencies, 'store' | 'clock' | 'callDeadlineMs'>,
+): Promise<metadata.PartitionRecord | undefined> {
+  const key = metadataKeys.partition(topicId, partition);
+  try {
+    const { items } = await withDeadline(clock, callDeadlineMs, (signal) => store.range({ key }, signal));
+    return items[0] && metadata.PartitionRecord.decode(items[0].value);
+  } catch (error) {
+    throw new StorageError('unavailable', 'the metadata store does not answer', { cause: error });
   }
 }

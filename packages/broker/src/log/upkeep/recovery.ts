@@ -9,7 +9,7 @@ import { prefixEnd, type KeyValue, type MetadataStore, type Revision } from '../
 import type { Extent, RecoveredPartition } from '../partition-log.ts';
 import type { CommittedBatch } from '../producer-state.ts';
 import { committedBatchesOf, readProducerSnapshots, type ReadSnapshot } from './producer-snapshots.ts';
-import { describeFlush, isLost, readShelf, type ReadingManifests } from './stored-manifests.ts';
+import { describeFlush, extentOfFlush, isLost, readShelf, type ReadingManifests } from './stored-manifests.ts';
 import { tilePartition } from './tiling.ts';
 
 /** A partition whose record names us. */
@@ -158,16 +158,7 @@ function collect(objectKey: string, description: metadata.FlushDescription, foun
       const partition = found.get(partitionKey(topicId, extent.partition));
       if (partition === undefined) continue;
       const { extents, producerBatches, lastSequences } = partition;
-      extents.push({
-        baseOffset: Number(extent.baseOffset),
-        nextOffset: Number(extent.nextOffset),
-        leaderEpoch: extent.leaderEpoch,
-        objectKey,
-        position: Number(extent.position),
-        length: extent.length,
-        maxTimestamp: Number(extent.maxTimestamp),
-        maxTimestampBaseOffset: Number(extent.maxTimestampBaseOffset),
-      });
+      extents.push(extentOfFlush(objectKey, extent));
       for (const batch of extent.producerBatches) producerBatches.push(batch);
       const { incarnation, sequence } = description;
       lastSequences.set(incarnation, Math.max(lastSequences.get(incarnation) ?? -1, Number(sequence)));

@@ -15,6 +15,7 @@ import { withDeadline, type Clock } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
 import { StorageError } from '../../storage/storage-error.ts';
+import type { Extent } from '../partition-log.ts';
 
 export interface ReadingManifests {
   readonly objectStore: ObjectStore;
@@ -55,6 +56,17 @@ export async function readShelf(
     wanted === undefined ? decodeShelf(bytes, slice) : decodeShelfOf(bytes, slice, wanted),
   );
 }
+
+export const extentOfFlush = (objectKey: string, extent: metadata.FlushExtent): Extent => ({
+  baseOffset: Number(extent.baseOffset),
+  nextOffset: Number(extent.nextOffset),
+  leaderEpoch: extent.leaderEpoch,
+  objectKey,
+  position: Number(extent.position),
+  length: extent.length,
+  maxTimestamp: Number(extent.maxTimestamp),
+  maxTimestampBaseOffset: Number(extent.maxTimestampBaseOffset),
+});
 
 export function readSlice(
   { objectKey, position, length }: metadata.ObjectSlice,

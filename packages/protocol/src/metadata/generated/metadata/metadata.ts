@@ -44,6 +44,8 @@ export interface BrokerRecord {
   rack: string;
   /** It takes nothing on any more and hands over what it has. */
   draining: boolean;
+  /** It never owns anything, and gives committed records to consumers of its rack. */
+  readOnly: boolean;
 }
 
 /** `controller`: the incarnation that decides who should own what; taken over only when its session is gone. */
@@ -588,7 +590,7 @@ export const LaneRecord: MessageFns<LaneRecord> = {
 };
 
 function createBaseBrokerRecord(): BrokerRecord {
-  return { incarnation: "", host: "", port: 0, rack: "", draining: false };
+  return { incarnation: "", host: "", port: 0, rack: "", draining: false, readOnly: false };
 }
 
 export const BrokerRecord: MessageFns<BrokerRecord> = {
@@ -607,6 +609,9 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
     }
     if (message.draining !== false) {
       writer.uint32(40).bool(message.draining);
+    }
+    if (message.readOnly !== false) {
+      writer.uint32(48).bool(message.readOnly);
     }
     return writer;
   },
@@ -662,6 +667,14 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
             }
 
             message.draining = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
             continue;
           }
         }
