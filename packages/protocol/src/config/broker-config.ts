@@ -25,13 +25,11 @@ const identity = {
     description:
       '`read` owns no partition and gives committed records to consumers of its rack, from the read replica if there is one.',
   }),
-  rack: text(255)
-    .optional()
-    .meta({
-      env: 'KAFSCALE_RACK',
-      description:
-        'Rack or availability zone, told to clients in Metadata; consumers with this `client.rack` read from a broker with role `read` here.',
-    }),
+  rack: text(255).optional().meta({
+    env: 'KAFSCALE_RACK',
+    description:
+      'Rack or availability zone, told to clients in Metadata; consumers with this `client.rack` read from a broker with role `read` here.',
+  }),
 };
 
 const addresses = {
