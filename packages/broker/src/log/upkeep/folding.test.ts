@@ -165,6 +165,24 @@ describe('Folding', () => {
     await stop(fixture);
   });
 
+  it('goes on to put runs together behind one that cannot be read any more', async () => {
+    const fixture = new FoldingFixture();
+    const log = fixture.open();
+    const fold = async () => {
+      await fixture.flush([log], 300);
+      await fixture.pass();
+    };
+    await fold();
+    await fixture.memory.delete([fixture.records.get(log)!.segments[0]!.objectKey]);
+    for (let folds = 0; folds < 40; folds += 1) await fold();
+    const record = fixture.records.get(log)!;
+    expect(record).toMatchObject({ foldedOffset: 82n, nextOffset: 82n });
+    expect(record.segments[0]).toMatchObject({ baseOffset: 0n, nextOffset: 2n });
+    expect(record.segments.length).toBeLessThan(16);
+    expect('fault' in tilePartition(record, [])).toBe(false);
+    await stop(fixture);
+  });
+
   it('passes over what lies below the log start without reading it', async () => {
     const fixture = new FoldingFixture();
     const log = fixture.open();

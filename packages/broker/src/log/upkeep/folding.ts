@@ -216,16 +216,12 @@ export class Folding {
     // Nothing that cannot be read is moved, and nothing behind it that would have to be.
     const readable = this.#readable(log, extents, loaded);
     if (readable.length === 0) return undefined;
-    const older = this.#readable(log, rewritten, loaded);
-    const canRewrite = older.length === rewritten.length;
-    const sources = (canRewrite ? [...older, ...readable] : readable).map((source) => ({
-      ...source,
-      length: source.bytes.length,
-    }));
+    const older = this.#readableBehind(log, rewritten, loaded);
+    const sources = [...older, ...readable].map((source) => ({ ...source, length: source.bytes.length }));
     const runs = cutIntoRuns(sources, { segmentBytes: this.#segmentBytes }).map((run) => ({ log, sources: run }));
     // The log start may have passed some of them while they were read, so it is not their number that tells which ones stay.
     const inRecord = foldedExtents(log);
-    const isRewritten = new Set(canRewrite ? rewritten : []);
+    const isRewritten = new Set(older.map(({ extent }) => extent));
     return {
       log,
       foldedBefore: log.foldedOffset,
@@ -235,6 +231,13 @@ export class Folding {
       bytes: sources.reduce((sum, { length }) => sum + length, 0),
       isWhole: isWhole && readable.length === extents.length,
     };
+  }
+
+  /** Of runs that are to be rewritten those behind the last that cannot be read: one that is lost must not make the record grow. */
+  #readableBehind(log: PartitionLog, runs: readonly Extent[], loaded: ReadonlyMap<Extent, LoadedExtent>) {
+    const lost = runs.findLastIndex((run) => !Buffer.isBuffer(loaded.get(run)));
+    if (lost >= 0) this.#readable(log, runs, loaded); // for the alarm
+    return this.#readable(log, runs.slice(lost + 1), loaded);
   }
 
   /** Of these extents those before the first that cannot be read, which is an alarm. */
