@@ -30,9 +30,9 @@ export interface ClientProgram {
     lot: readonly SentRecord[],
     how: { readonly codecs: readonly string[]; readonly idempotence: Idempotence },
   ): Promise<readonly Report[]>;
-  /** Joins the group, reads this many records, commits and leaves. */
+  /** Joins the group, reads this many records, commits and leaves; only those that read nearby know what a rack is. */
   consume(
-    target: { readonly bootstrap: string; readonly topic: string; readonly group: string },
+    target: { readonly bootstrap: string; readonly topic: string; readonly group: string; readonly rack?: string },
     count: number,
   ): Promise<readonly ReadRecord[]>;
 }
@@ -45,6 +45,8 @@ export interface Client {
   /** Whether its producer says where each record went. */
   readonly tellsOffsets: boolean;
   readonly canSend?: (record: SentRecord) => boolean;
+  /** Whether it goes to a broker of its rack, where a leader says so (KIP-392). */
+  readonly readsNearby?: boolean;
   /** The programs that must be there. */
   readonly needs: readonly string[];
   prepare(): Promise<ClientProgram>;
@@ -70,8 +72,9 @@ function textProgram(program: string, prefix: readonly string[], env: Record<str
         return { codec: codec!, index: Number(index), partition: Number(partition), offset: Number(offset) };
       });
     },
-    async consume({ bootstrap, topic, group }, count) {
-      const args = [...prefix, 'consume', bootstrap, topic, group, String(count)];
+    async consume({ bootstrap, topic, group, rack }, count) {
+      const place = rack === undefined ? [] : [rack];
+      const args = [...prefix, 'consume', bootstrap, topic, group, String(count), ...place];
       return lines(await runProgram(program, args, { timeoutMs, env })).map(readRecord);
     },
   };
@@ -83,6 +86,7 @@ function javaClient(version: string): Client {
     codecs: allCodecs,
     idempotentByDefault: true,
     tellsOffsets: true,
+    readsNearby: true,
     needs: ['mvn', 'javac', 'java'],
     async prepare() {
       const libraries = await mavenClasspath(`kafka-clients-${version}`, [
@@ -124,6 +128,7 @@ export const clients: readonly Client[] = [
     codecs: allCodecs,
     idempotentByDefault: false,
     tellsOffsets: true,
+    readsNearby: true,
     needs: ['python3'],
     async prepare() {
       return textProgram('python3', [source('python/round_trip.py')], { PYTHONPATH: await confluentKafkaFolder() });
@@ -134,6 +139,7 @@ export const clients: readonly Client[] = [
     codecs: allCodecs,
     idempotentByDefault: true,
     tellsOffsets: true,
+    readsNearby: true,
     needs: ['go'],
     async prepare() {
       const files = ['go.mod', 'go.sum', 'main.go'].map((file) => ({ file, path: source(`franz-go/${file}`) }));

@@ -25,7 +25,11 @@ func main() {
 	} else {
 		var count int
 		if count, err = strconv.Atoi(os.Args[5]); err == nil {
-			err = consume(ctx, os.Args[2], os.Args[3], os.Args[4], count)
+			rack := ""
+			if len(os.Args) > 6 {
+				rack = os.Args[6]
+			}
+			err = consume(ctx, os.Args[2], os.Args[3], os.Args[4], count, rack)
 		}
 	}
 	if err != nil {
@@ -84,10 +88,11 @@ func produce(ctx context.Context, bootstrap, topic string, codecs []string, idem
 	return in.Err()
 }
 
-func consume(ctx context.Context, bootstrap, topic, group string, count int) error {
+func consume(ctx context.Context, bootstrap, topic, group string, count int, rack string) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
 		kgo.ConsumerGroup(group),
+		kgo.Rack(rack),
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 	)

@@ -25,7 +25,7 @@ public final class RoundTrip {
 
     public static void main(String[] args) throws Exception {
         if (args[0].equals("produce")) produce(args[1], args[2], args[3].split(","), args[4]);
-        else consume(args[1], args[2], args[3], Integer.parseInt(args[4]));
+        else consume(args[1], args[2], args[3], Integer.parseInt(args[4]), args.length > 5 ? args[5] : "");
     }
 
     private static void produce(String bootstrap, String topic, String[] codecs, String idempotence) throws Exception {
@@ -55,11 +55,12 @@ public final class RoundTrip {
         out.flush();
     }
 
-    private static void consume(String bootstrap, String topic, String group, int count) {
+    private static void consume(String bootstrap, String topic, String group, int count, String rack) {
         Properties settings = new Properties();
         settings.put("bootstrap.servers", bootstrap);
         settings.put("group.id", group);
         settings.put("auto.offset.reset", "earliest");
+        settings.put("client.rack", rack);
         PrintStream out = new PrintStream(System.out, false);
         long deadline = System.nanoTime() + Duration.ofSeconds(60).toNanos();
         try (KafkaConsumer<byte[], byte[]> consumer =

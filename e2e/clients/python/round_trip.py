@@ -51,8 +51,9 @@ def produce(bootstrap, topic, codecs, idempotence):
             print(codec, index, partition, offset, sep="\t")
 
 
-def consume(bootstrap, topic, group, count):
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest"})
+def consume(bootstrap, topic, group, count, rack=""):
+    settings = {"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest"}
+    consumer = Consumer({**settings, "client.rack": rack})
     consumer.subscribe([topic])
     deadline = time.monotonic() + 60
     read = 0
@@ -76,4 +77,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "produce":
         produce(*sys.argv[2:6])
     else:
-        consume(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+        consume(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), *sys.argv[6:])
