@@ -49,7 +49,7 @@ const callDeadlineMs = 5_000;
 const lostSessionLimitMs = 500;
 /** How long a broker that is to stop waits for its next life, in order to end that properly. */
 const betweenLivesLimitMs = 5_000;
-const restartBackoff = { baseMs: 200, maxMs: 5_000 };
+const restartBackoff = { baseMs: 200, maxMs: 2_000 };
 
 /**
  * Starts a broker on the stores that the configuration names, or on `stores`, which it then closes with itself. Resolves when

@@ -3,7 +3,15 @@
  * built here, in the order they need each other, and none outlives the session.
  */
 import { ErrorCode, groupShardsTopicId, KafkaError, type BrokerConfig } from '@kafscale/protocol';
-import { settlesWithin, SlabArena, SlabPool, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import {
+  settlesWithin,
+  SlabArena,
+  SlabPool,
+  type Clock,
+  type Logger,
+  type Random,
+  type SlabPoolSettings,
+} from '@kafscale/runtime';
 import { registerBroker, setDraining } from './cluster/broker-registration.ts';
 import { Controller } from './cluster/controller.ts';
 import { drain } from './cluster/drain.ts';
@@ -64,6 +72,7 @@ const uniqueBytes = 12;
 const callDeadlineMs = 5_000;
 const minSlabBytes = 4 * 2 ** 20;
 const maxSlabBytes = 16 * 2 ** 20;
+const maxIdleBytes = 64 * 2 ** 20;
 /** What a full flush has beside its batches: its footer, nearly always. */
 const footerBytes = 256 * 1_024;
 /** Bounds a flush's description: well over 16 KiB it lives in the object's footer alone. */
@@ -74,6 +83,11 @@ const fetchSessionEvictionMs = 120_000;
 /** How long a client waits for a partition that changes hands. */
 const partitionWaitMs = 1_000;
 const expiryIntervalMs = 60_000;
+/**
+ * How long the upkeep of a lost session is waited for: nothing of it can be published any more, and while a store hangs it does not
+ * end, which must not keep the next life from beginning.
+ */
+const lostSessionLimitMs = 500;
 /** A broker that has handed everything over answers for so long: clients hear from it who has their partitions now. */
 const farewellMs = 500;
 /** Logs that a broker follows that only reads. */
@@ -180,7 +194,7 @@ export class Incarnation {
 
     const logs = new PartitionLogs((log) => finder.opened(log.topicId, log.partition));
     const hotTail = new HotTail(config.hotTailBytes);
-    const arena = new SlabArena(new SlabPool({ slabBytes: arenaSlabBytes(config), maxIdleSlabs: 4 }));
+    const arena = new SlabArena(new SlabPool(arenaSettings(config)));
     const names = new ObjectNames(config.namespace);
     const appender = new LogAppender({
       clock,
@@ -457,9 +471,10 @@ export class Incarnation {
     this.services.finder.close();
     for (const ownership of this.#ownerships) ownership.close();
     const { clock, config, groups, followed } = this.services;
+    const isLost = this.#session.endReason !== undefined;
     const isSettled = await settlesWithin(
       clock,
-      config.shutdownTimeoutMs,
+      isLost ? Math.min(config.shutdownTimeoutMs, lostSessionLimitMs) : config.shutdownTimeoutMs,
       Promise.all([this.#settled(), groups.close(), this.#keeper.close(), this.#tiers.stop(), followed?.close()]),
     );
     if (!isSettled) this.#logger.error('the stores do not answer: what was accepted last has no outcome');
@@ -484,9 +499,14 @@ export class Incarnation {
   }
 }
 
-/** A full flush fits into one slab: memory of its own would be fresh each time, and left to the garbage collector. */
-const arenaSlabBytes = ({ flushBytes }: BrokerConfig): number =>
-  Math.min(maxSlabBytes, Math.max(minSlabBytes, flushBytes + footerBytes));
+/**
+ * A full flush fits into one slab: memory of its own would be fresh each time, and left to the garbage collector. What is on its way
+ * to the store when it fails comes back all at once, and is kept for what follows.
+ */
+function arenaSettings({ flushBytes, flushInFlight }: BrokerConfig): SlabPoolSettings {
+  const slabBytes = Math.min(maxSlabBytes, Math.max(minSlabBytes, flushBytes + footerBytes));
+  return { slabBytes, maxIdleSlabs: Math.min(flushInFlight, Math.ceil(maxIdleBytes / slabBytes)) };
+}
 
 function expireProducers(appender: LogAppender, expirationMs: number, clock: Clock): () => void {
   let cancel = () => {};

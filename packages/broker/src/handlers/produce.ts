@@ -35,6 +35,11 @@ const oldestServedVersion = 3;
 const firstVersionWithTopicIds = 13;
 const knownAcks: ReadonlySet<number> = new Set([-1, 0, 1]);
 const noRecordErrors: PartitionResponse['recordErrors'] = [];
+/**
+ * Producers that push send what was refused again at once. Kept waiting, with what it holds of the memory for requests, that costs
+ * little; answered at once it takes all the processor there is, from the keepalives of the session too.
+ */
+const refusalHoldMs = 500;
 /** A compressed batch that has to be looked into may take this many times the largest message. */
 const maxExpansion = 64;
 
@@ -60,13 +65,14 @@ export const produceHandler = defineHandler({
       const append = new ProduceAppend(request, apiVersion, services, reject, (responses) => {
         const { clock, produceThrottle } = services;
         const { delayMs } = produceThrottle;
+        const holdMs = append.storeRefused ? Math.max(delayMs, refusalHoldMs) : delayMs;
         const answer = () => {
           if (request.acks !== 0) resolve({ ...respond(responses, append.nodeEndpoints), throttleTimeMs: delayMs });
           else if (append.failed) reject(new CloseConnection('a request without acknowledgement failed'));
           else resolve(noResponse);
         };
         // Both the client's pause and the wait here: old clients know nothing of the former.
-        if (delayMs > 0) clock.schedule(delayMs, answer);
+        if (holdMs > 0) clock.schedule(holdMs, answer);
         else answer();
       });
       append.run();
@@ -84,6 +90,8 @@ const respond = (responses: readonly TopicResponse[], nodeEndpoints: Response['n
 class ProduceAppend {
   readonly nodeEndpoints: Response['nodeEndpoints'][number][] = [];
   failed = false;
+  /** A batch was refused because the store takes none at the moment. */
+  storeRefused = false;
   readonly #request: Request;
   readonly #apiVersion: number;
   readonly #services: Services;
@@ -188,7 +196,10 @@ class ProduceAppend {
       response.baseOffset = outcome.baseOffset;
       response.logStartOffset = log.logStartOffset;
     } else if (outcome.error.code === ErrorCode.NOT_LEADER_OR_FOLLOWER) this.#look(log.topicId, response, again);
-    else this.#refuse(response, outcome.error.code, outcome.error.message);
+    else {
+      if (outcome.error.code === ErrorCode.NOT_ENOUGH_REPLICAS) this.storeRefused = true;
+      this.#refuse(response, outcome.error.code, outcome.error.message);
+    }
     this.#settleOne();
   }
 

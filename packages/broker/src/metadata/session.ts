@@ -22,6 +22,11 @@ export interface SessionDependencies {
   readonly settings: SessionSettings;
 }
 
+/** How often a keepalive is sent, and how long its answer is waited for, as shares of the time to live: three may fail in a row. */
+const keepAliveShare = 1 / 3;
+const keepAliveDeadlineShare = 1 / 4;
+const keepAliveRetryShare = 1 / 40;
+
 const laneNames: readonly LaneName[] = ['data', 'coordinator', 'upkeep'];
 
 export class Session {
@@ -129,26 +134,27 @@ export class Session {
     await this.revoke(new MetadataError('fenced', 'the session ran out before a keepalive was answered'));
   }
 
-  #scheduleKeepAlive(): void {
+  #scheduleKeepAlive(share = keepAliveShare): void {
     const { clock, settings } = this.#dependencies;
-    this.#cancelKeepAlive = clock.schedule(settings.ttlMs / 3, () => void this.#keepAlive());
+    this.#cancelKeepAlive = clock.schedule(settings.ttlMs * share, () => void this.#keepAlive());
   }
 
   async #keepAlive(): Promise<void> {
     const { store, clock, settings } = this.#dependencies;
+    const deadlineMs = Math.min(settings.callDeadlineMs, settings.ttlMs * keepAliveDeadlineShare);
     const sentMs = clock.monotonicMs();
+    let isAnswered = false;
     try {
-      const { ttlMs } = await withDeadline(clock, settings.callDeadlineMs, (signal) =>
-        store.keepAlive(this.leaseId, signal),
-      );
+      const { ttlMs } = await withDeadline(clock, deadlineMs, (signal) => store.keepAlive(this.leaseId, signal));
+      isAnswered = true;
       if (this.alive) this.#validUntilMs = sentMs + Math.min(ttlMs, settings.ttlMs);
       else await this.#giveUp();
     } catch (error) {
       if (error instanceof MetadataError && error.kind === 'lease-not-found') {
         this.end(new MetadataError('fenced', 'the session has expired in the metadata store', { cause: error }));
       } else if (error instanceof MetadataError && error.kind === 'replaced') this.end(error);
-      // Any other failure leaves the time as it was: the next keepalive tries again, and `alive` turns false by itself.
+      // Any other failure leaves the time as it was: the next keepalive tries again soon, and `alive` turns false by itself.
     }
-    if (this.#endReason === undefined) this.#scheduleKeepAlive();
+    if (this.#endReason === undefined) this.#scheduleKeepAlive(isAnswered ? keepAliveShare : keepAliveRetryShare);
   }
 }
