@@ -140,7 +140,7 @@ export async function describe(
 /** The segments of a record, oldest first, those in its chunks included. Throws StorageError, DecodeError. */
 export async function* segmentsOf(
   access: StoreAccess,
-  record: metadata.PartitionRecord,
+  record: Pick<metadata.PartitionRecord, 'chunks' | 'segments'>,
 ): AsyncGenerator<metadata.Segment, void, undefined> {
   for (const chunk of record.chunks) {
     if (chunk.list === undefined) throw new DecodeError('a chunk has no list');
