@@ -174,6 +174,41 @@ describe('a broker that only reads', () => {
     expect(old.errorCode).toBe(ErrorCode.FENCED_LEADER_EPOCH);
   });
 
+  it('gives every record once and in order while leaders fold, and one of them stops', async () => {
+    const { reader, atReader, produceTimes } = await setUp({
+      leaders: 2,
+      leading: { foldAfterMs: 100, segmentBytes: 64 * 1_024 },
+    });
+    const count = 60;
+    const produceAll = async () => {
+      await produceTimes(count / 2);
+      const first = cluster.broker(await cluster.leaderOf(topic, 0, reader));
+      await first.running.close();
+      cluster.brokers.splice(cluster.brokers.indexOf(first), 1);
+      const [next] = cluster.others(reader);
+      await cluster.moved(topic, 0, first.id, next!);
+      const client = await cluster.connect(next!);
+      for (let index = count / 2; index < count; index += 1) {
+        expect((await produceTo(client, topic, 0, batch(['x']))).errorCode).toBe(ErrorCode.NONE);
+      }
+    };
+    const read: number[] = [];
+    let highWatermark = 0;
+    const retried: readonly ErrorCode[] = [ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.OFFSET_NOT_AVAILABLE];
+    const readAllOfThem = async () => {
+      while (read.length < count) {
+        const fetched = await fetchFrom(atReader, topic, 0, { offset: read.length, minBytes: 1, maxWaitMs: 1_000 });
+        if (retried.includes(fetched.errorCode)) continue;
+        expect(fetched.errorCode).toBe(ErrorCode.NONE);
+        expect(fetched.highWatermark).toBeGreaterThanOrEqual(highWatermark);
+        highWatermark = fetched.highWatermark;
+        for (const { baseOffset } of splitBatches(bytesOf(fetched)).batches) read.push(baseOffset);
+      }
+    };
+    await Promise.all([produceAll(), readAllOfThem()]);
+    expect(read).toEqual(Array.from({ length: count }, (_, offset) => offset));
+  });
+
   it('finds records that were folded away behind its back', async () => {
     const folding = { foldAfterMs: 100, segmentBytes: 64 * 1_024 };
     const { reader, atReader, produceTimes, topicId } = await setUp({ leading: folding });

@@ -31,7 +31,8 @@ interface Followed extends FollowedName {
   usedMs: number;
   /** A log that could not be put together is left alone for a while. */
   retryMs: number;
-  waiting: (() => void)[];
+  /** Who waits for what comes of the next read. */
+  readonly waiting: Set<() => void>;
 }
 
 /** Both prefixes in one range, so that one watch shows both in the order of revisions; no other keys lie between them. */
@@ -70,17 +71,19 @@ export class FollowedLogs {
     const nowMs = clock.monotonicMs();
     const known = this.#followed.get(key);
     if (known === undefined && this.#followed.size >= maxLogs) return undefined;
-    const followed = known ?? { ...name, usedMs: nowMs, retryMs: nowMs, waiting: [] };
+    const followed = known ?? { ...name, usedMs: nowMs, retryMs: nowMs, waiting: new Set<() => void>() };
     followed.usedMs = nowMs;
     if (this.#openLog(followed) !== undefined) return followed.log;
     if (this.#closing.signal.aborted || followed.retryMs > nowMs) return undefined;
     this.#followed.set(key, followed);
     await new Promise<void>((resolve) => {
-      const cancel = clock.schedule(waitMs, resolve);
-      followed.waiting.push(() => {
-        cancel();
+      const finish = () => {
+        cancelTimer();
+        followed.waiting.delete(finish);
         resolve();
-      });
+      };
+      const cancelTimer = clock.schedule(waitMs, finish);
+      followed.waiting.add(finish);
       this.#wake();
     });
     return this.#openLog(followed);
@@ -128,7 +131,7 @@ export class FollowedLogs {
       const found = partitions[index];
       if (found === undefined) this.#drop(key, followed);
       else this.#bringUp(followed, found.leaderEpoch, found.result);
-      for (const wake of followed.waiting.splice(0)) wake();
+      for (const finish of [...followed.waiting]) finish();
     }
     return revision;
   }
@@ -151,7 +154,7 @@ export class FollowedLogs {
   /** Applies what the watch shows behind `revision` until everything is to be read again. Throws when the watch broke or does not fit. */
   async #follow(revision: Revision): Promise<void> {
     const { store, clock } = this.#dependencies;
-    const isAskedFor = ({ log, waiting }: Followed) => waiting.length > 0 && (log === undefined || log.closed);
+    const isAskedFor = ({ log, waiting }: Followed) => waiting.size > 0 && (log === undefined || log.closed);
     const round = new AbortController();
     this.#wake = () => round.abort();
     if (this.#closing.signal.aborted || [...this.#followed.values()].some(isAskedFor)) return;
@@ -219,6 +222,6 @@ export class FollowedLogs {
   #drop(key: string, followed: Followed): void {
     this.#followed.delete(key);
     followed.log?.close();
-    for (const wake of followed.waiting.splice(0)) wake();
+    for (const finish of [...followed.waiting]) finish();
   }
 }
