@@ -187,6 +187,21 @@ describe('recovery', () => {
     expect(found(await recover({}, { revision })).recovered.nextOffset).toBe(3);
   });
 
+  it('does not mind that the store drops its history while objects are read', async () => {
+    const { commit, shelve, recover, store, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    await shelve();
+    await commit('b', [{ from: 3, to: 5 }], { footer: true });
+    const { revision } = await store.range({ key: 'x' });
+    await commit('c', [{ from: 5, to: 6 }]);
+    const read = objectStore.read.bind(objectStore);
+    objectStore.read = async (...call) => {
+      await store.compact((await store.range({ key: 'x' })).revision);
+      return read(...call);
+    };
+    expect(offsets(await recover({}, { revision }))).toEqual([0, 3]);
+  });
+
   it('reads more manifests than one page holds', async () => {
     const { commit, recover } = setUp();
     for (let offset = 0; offset < 1_201; offset += 1) await commit('a', [{ from: offset, to: offset + 1 }]);

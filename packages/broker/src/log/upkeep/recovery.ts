@@ -109,23 +109,31 @@ async function collectAll(
       unreadable.push({ name: manifest.objectKey, flush: key === undefined ? undefined : flushOf(key) });
     }
   };
+  // Objects are read behind all keys: the metadata store does not keep a revision for as long as a slow bucket may take.
+  const inFooters: { readonly key: string; readonly manifest: metadata.FlushManifest }[] = [];
   for await (const items of readKeys(metadataPrefixes.manifests, revision, dependencies)) {
-    await mapConcurrently(items, readsAtOnce, ({ key, value }) => take(decodeManifestOf(value, wanted), key));
+    for (const { key, value } of items) {
+      const manifest = decodeManifestOf(value, wanted);
+      if (manifest.body?.$case === 'footer') inFooters.push({ key, manifest });
+      else await take(manifest, key);
+    }
   }
-  for await (const items of readKeys(metadataPrefixes.shelves, revision, dependencies)) {
-    await mapConcurrently(items, readsAtOnce, async ({ key, value }) => {
-      const { shelf } = metadata.ShelfRecord.decode(value);
-      let manifests: readonly metadata.FlushManifest[] = [];
-      try {
-        if (shelf === undefined) unreadable.push({ name: key });
-        else manifests = await readShelf(shelf, dependencies, wanted);
-      } catch (error) {
-        if (!isLost(error)) throw error;
-        unreadable.push({ name: shelf?.objectKey ?? key });
-      }
-      for (const manifest of manifests) await take(manifest);
-    });
-  }
+  const shelfKeys: KeyValue[] = [];
+  for await (const items of readKeys(metadataPrefixes.shelves, revision, dependencies)) shelfKeys.push(...items);
+
+  await mapConcurrently(inFooters, readsAtOnce, ({ key, manifest }) => take(manifest, key));
+  await mapConcurrently(shelfKeys, readsAtOnce, async ({ key, value }) => {
+    const { shelf } = metadata.ShelfRecord.decode(value);
+    let manifests: readonly metadata.FlushManifest[] = [];
+    try {
+      if (shelf === undefined) unreadable.push({ name: key });
+      else manifests = await readShelf(shelf, dependencies, wanted);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      unreadable.push({ name: shelf?.objectKey ?? key });
+    }
+    for (const manifest of manifests) await take(manifest);
+  });
   return { found, unreadable };
 }
 
