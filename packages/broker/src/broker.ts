@@ -170,7 +170,7 @@ class Broker implements RunningBroker {
         config: { ...this.#config, kafkaAddress: { ...this.#config.kafkaAddress, port: this.#port } },
         registry: new HandlerRegistry(handlers),
         services,
-        heldBytes: () => services.appender.unsettledBytes,
+        heldBytes: () => incarnation.heldBytes,
         clock,
         logger: logger.child({ component: 'listener' }),
         metrics: this.#metrics,

@@ -278,6 +278,7 @@ export class Incarnation {
       committedBatchesOf: (log) => appender.committedBatchesOf(log),
       updateRecords: (changes) => ownership.updateRecords(changes),
       isController: () => controller.isController,
+      canStore: () => dependencies.storeHealth?.canWrite !== false,
       unique: () => random.bytes(uniqueBytes).toString('base64url'),
       settings: config,
     });
@@ -420,6 +421,11 @@ export class Incarnation {
   /** Runs once when the session is over: nothing may be served from this incarnation any more. */
   onEnd(listener: (reason: Error) => void): void {
     this.#session.onEnd(listener);
+  }
+
+  /** Memory of records beside the requests they came in: on their way to the object store, or being folded. */
+  get heldBytes(): number {
+    return this.#appender.unsettledBytes + this.#tiers.heldBytes;
   }
 
   /** Sets the gauges that are read rather than counted. */

@@ -17,6 +17,7 @@ export {
   type LogLevel,
 } from './logger.ts';
 export { cryptoRandom, seededRandom, type Random } from './random.ts';
+export { freeMemory } from './free-memory.ts';
 export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
 export { systemClock } from './system-clock.ts';
 export { settlesWithin, withDeadline } from './deadline.ts';

@@ -29,6 +29,19 @@ describe('SlabPool', () => {
     expect(again.filter((memory) => slabs.some((slab) => slab.bytes.buffer === memory))).toHaveLength(1);
   });
 
+  it('gives memory that it may not keep back at once', () => {
+    let maxBytes = 64;
+    const pool = new SlabPool({ slabBytes: 64, maxIdleSlabs: 4, mayKeep: (idleBytes) => idleBytes <= maxBytes });
+    const slabs = [pool.acquire(), pool.acquire()];
+    for (const slab of slabs) slab.release();
+    expect(slabs.map(({ bytes }) => bytes.length)).toEqual([64, 0]);
+    expect([pool.idleBytes, pool.bytesInUse]).toEqual([64, 0]);
+    maxBytes = 0;
+    const again = pool.acquire();
+    again.release();
+    expect(pool.idleBytes).toBe(0);
+  });
+
   it('refuses to be released or retained after the last release', () => {
     const slab = new SlabPool({ slabBytes: 64, maxIdleSlabs: 1 }).acquire();
     slab.release();

@@ -2,6 +2,7 @@
  * Recycled memory for bytes in flight. Fresh memory costs a page fault per 4 KiB, several times the price of the copy into it, so
  * slabs are counted by reference and used again.
  */
+import { freeMemory } from './free-memory.ts';
 
 /** A block of memory that goes back to its pool when the last holder releases it. */
 export class Slab {
@@ -32,17 +33,21 @@ export interface SlabPoolSettings {
   readonly slabBytes: number;
   /** Slabs kept for reuse; more than these are left to the garbage collector. */
   readonly maxIdleSlabs: number;
+  /** Asked for each slab that comes back: what may not be kept is given back to the system at once. Always yes unless told. */
+  readonly mayKeep?: (idleBytes: number) => boolean;
 }
 
 export class SlabPool {
   readonly slabBytes: number;
   readonly #maxIdleSlabs: number;
+  readonly #mayKeep: ((idleBytes: number) => boolean) | undefined;
   readonly #idle: Buffer[] = [];
   #bytesInUse = 0;
 
-  constructor({ slabBytes, maxIdleSlabs }: SlabPoolSettings) {
+  constructor({ slabBytes, maxIdleSlabs, mayKeep }: SlabPoolSettings) {
     this.slabBytes = slabBytes;
     this.#maxIdleSlabs = maxIdleSlabs;
+    this.#mayKeep = mayKeep;
   }
 
   /** Bytes of all slabs that somebody holds. */
@@ -67,6 +72,8 @@ export class SlabPool {
 
   readonly #recycle = (slab: Slab): void => {
     this.#bytesInUse -= slab.bytes.length;
-    if (slab.bytes.length === this.slabBytes && this.#idle.length < this.#maxIdleSlabs) this.#idle.push(slab.bytes);
+    if (slab.bytes.length !== this.slabBytes || this.#idle.length >= this.#maxIdleSlabs) return;
+    if (this.#mayKeep?.(this.idleBytes + this.slabBytes) === false) freeMemory(slab.bytes);
+    else this.#idle.push(slab.bytes);
   };
 }

@@ -20,8 +20,8 @@ export interface FrameMemorySettings {
   readonly maxReadingLargeSlabs: number;
   /** From here on no further large slab is handed out; what arrives then takes no more than it needs. */
   readonly maxBytes?: number;
-  /** Of large slabs that are kept for reuse. As much as may ever be in use, and nothing is left to the garbage collector. */
-  readonly maxIdleBytes?: number;
+  /** What is in use and kept for reuse together, now: no large slab that comes back is kept beyond it. */
+  readonly maxResidentBytes?: () => number;
 }
 
 /** One read into the landing buffer, and what one connection may pin before it has shown more. */
@@ -49,10 +49,14 @@ export class FrameMemory {
     largeSlabBytes,
     maxReadingLargeSlabs,
     maxBytes = Number.POSITIVE_INFINITY,
-    maxIdleBytes = Number.POSITIVE_INFINITY,
+    maxResidentBytes = () => Number.POSITIVE_INFINITY,
   }: FrameMemorySettings) {
     this.#maxBytes = maxBytes;
-    this.#large = new SlabPool({ slabBytes: largeSlabBytes, maxIdleSlabs: maxIdleBytes / largeSlabBytes });
+    this.#large = new SlabPool({
+      slabBytes: largeSlabBytes,
+      maxIdleSlabs: Number.POSITIVE_INFINITY,
+      mayKeep: (idleBytes) => this.keptBytes + idleBytes <= maxResidentBytes(),
+    });
     this.#maxReadingLargeSlabs = maxReadingLargeSlabs;
     const grown: DividedSlabs[] = [];
     for (let partBytes = 2 * landingBytes; partBytes <= largeSlabBytes; partBytes *= 2) {

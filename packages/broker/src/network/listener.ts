@@ -78,12 +78,12 @@ export class Listener {
     const { heldBytes = () => 0 } = deps;
     // What requests lie in and what they are copied into on their way to the store: the process stays below twice the setting.
     const copiedBytes = config.maxInFlightBytes / 4;
-    const requestBytes = smallMemoryBytes + (config.maxInFlightBytes * 7) / 16;
+    const requestBytes = smallMemoryBytes + (config.maxInFlightBytes * 5) / 16;
     const memory = new FrameMemory({
       largeSlabBytes,
       maxReadingLargeSlabs,
       maxBytes: requestBytes,
-      maxIdleBytes: requestBytes,
+      maxResidentBytes: () => requestBytes + copiedBytes - Math.max(copiedBytes, heldBytes()),
     });
     const budget = new InFlightBudget({
       maxBytes: config.maxInFlightBytes,

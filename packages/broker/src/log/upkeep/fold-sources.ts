@@ -8,6 +8,7 @@ import type { ObjectStore } from '../../storage/object-store.ts';
 import { StorageError } from '../../storage/storage-error.ts';
 import type { Extent } from '../partition-log.ts';
 import type { HotTail } from '../read/hot-tail.ts';
+import type { FoldMemory } from './fold-memory.ts';
 import type { FoldPace } from './fold-pace.ts';
 import { isLost } from './stored-manifests.ts';
 
@@ -16,6 +17,8 @@ export interface FoldSourcesDependencies {
   readonly hotTail: Pick<HotTail, 'hold'>;
   readonly clock: Clock;
   readonly pace: FoldPace;
+  /** Where the bytes go. */
+  readonly memory: FoldMemory;
   readonly callDeadlineMs: number;
 }
 
@@ -57,17 +60,20 @@ export async function loadExtents(
 
 async function read(
   { objectKey, start, end }: Reading,
-  { objectStore, hotTail, clock, callDeadlineMs }: FoldSourcesDependencies,
+  { objectStore, hotTail, clock, memory, callDeadlineMs }: FoldSourcesDependencies,
 ): Promise<LoadedExtent> {
+  const into = memory.allocate(end - start);
   const held = hotTail.hold(objectKey);
   if (held !== undefined) {
     // A copy, so that the memory of the newest objects is not kept from being used again for as long as a fold takes.
-    const bytes = Buffer.from(held.bytes.subarray(start, end));
+    const length = held.bytes.copy(into, 0, start, end);
     held.release();
-    return bytes;
+    return into.subarray(0, length);
   }
   try {
-    return await withDeadline(clock, callDeadlineMs, (signal) => objectStore.read(objectKey, { start, end }, signal));
+    return await withDeadline(clock, callDeadlineMs, (signal) =>
+      objectStore.read(objectKey, { start, end }, signal, into),
+    );
   } catch (error) {
     if (isLost(error)) return error as StorageError;
     throw error;

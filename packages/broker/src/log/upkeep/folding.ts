@@ -15,6 +15,7 @@ import type { CommittedBatch } from '../producer-state.ts';
 import type { HotTail } from '../read/hot-tail.ts';
 import { foldedLogOf, withoutDeadSegments } from '../segments/folded-log.ts';
 import { FoldCandidates, foldedExtents, type DueLog } from './fold-candidates.ts';
+import { FoldMemory } from './fold-memory.ts';
 import { FoldPace } from './fold-pace.ts';
 import { planFold } from './fold-plan.ts';
 import { loadExtents, type LoadedExtent } from './fold-sources.ts';
@@ -61,6 +62,8 @@ export interface FoldingDependencies {
   readonly brokerId: number;
   readonly observer: FoldObserver;
   readonly settings: FoldingSettings;
+  /** Whether what is folded could be stored now; true for ever where it is left out. */
+  readonly canStore?: (() => boolean) | undefined;
   readonly callDeadlineMs: number;
   readonly uploadDeadlineMs: number;
 }
@@ -100,6 +103,7 @@ export class Folding {
   readonly #candidates: FoldCandidates;
   readonly #chunks: SegmentChunks;
   readonly #pace: FoldPace;
+  readonly #memory = new FoldMemory();
   readonly #loop: UpkeepLoop;
   /** Where a log could not be read, and when to try again. */
   readonly #blocked = new WeakMap<PartitionLog, { readonly offset: number; readonly untilMs: number }>();
@@ -138,6 +142,11 @@ export class Folding {
     return this.#candidates.unfolded;
   }
 
+  /** Memory that the round under way holds. */
+  get heldBytes(): number {
+    return this.#memory.heldBytes;
+  }
+
   /** Looks now, not at the next interval. */
   wake(): void {
     this.#loop.wake();
@@ -148,7 +157,15 @@ export class Folding {
   }
 
   async #roundsUntilDone(signal: AbortSignal): Promise<void> {
-    for (let more = true; more && !signal.aborted;) more = await this.#round(signal);
+    const { canStore = () => true } = this.#dependencies;
+    try {
+      for (let more = true; more && !signal.aborted && canStore();) {
+        more = await this.#round(signal);
+        this.#memory.free();
+      }
+    } finally {
+      this.#memory.forget(); // of a round that failed: calls of it may go on
+    }
   }
 
   /** True when there is more to be done at once. */
@@ -191,7 +208,7 @@ export class Folding {
       rewritten.set(log, runs.slice(firstRewritten(runs, bytes, { segmentBytes: this.#segmentBytes })));
     }
     const wanted = planned.flatMap(({ log, extents }) => [...rewritten.get(log)!, ...extents]);
-    const loaded = await loadExtents(wanted, { ...this.#dependencies, pace: this.#pace }, signal);
+    const loaded = await loadExtents(wanted, { ...this.#dependencies, pace: this.#pace, memory: this.#memory }, signal);
     const folds: Fold[] = [];
     for (const { log, extents } of planned) {
       const isWhole = extents.length === dueOf.get(log)!.extents.length;

@@ -34,6 +34,8 @@ export interface StorageTiersDependencies {
   readonly committedBatchesOf: (log: PartitionLog) => readonly CommittedBatch[] | undefined;
   readonly updateRecords: UpdateRecords;
   readonly isController: () => boolean;
+  /** Whether the object store takes anything now; true for ever where it is left out. */
+  readonly canStore?: () => boolean;
   readonly names: ObjectNames;
   /** At least 64 random bits, as letters, digits, `_` and `-`. */
   readonly unique: () => string;
@@ -100,6 +102,11 @@ export class StorageTiers {
       },
     });
     this.#watch = new UpkeepLoop({ clock, logger, intervalMs: lookIntervalMs, round: () => this.#look() });
+  }
+
+  /** Memory of records that are being folded. */
+  get heldBytes(): number {
+    return this.#folding.heldBytes;
   }
 
   /** A flush was committed. */
