@@ -7,6 +7,7 @@
 const homes = {
   '@aws-sdk/client-s3': ['packages/broker/src/storage'],
   '@grpc/grpc-js': ['packages/broker/src/metadata', 'packages/broker/src/control', 'packages/operator/src/brokers'],
+  '@grpc/proto-loader': ['packages/broker/src/control', 'packages/operator/src/brokers'],
   lmdb: ['packages/broker/src/metadata'],
   '@kubernetes/client-node': ['packages/operator/src/kube'],
   commander: ['packages/cli/src'],
