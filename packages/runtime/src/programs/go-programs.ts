@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { preparedFolder } from './cache-folder.ts';
 import { runProgram } from './run-program.ts';
 
-const buildMinutes = 20;
+const buildMinutes = 60;
 /** From here on somebody who waits is told why. */
 const silentMs = 2_000;
 const reminderMs = 60_000;
@@ -15,6 +15,10 @@ export interface GoPrograms {
   readonly modules: Readonly<Record<string, string>>;
   /** Main packages by the name of the program that each becomes. */
   readonly programs: Readonly<Record<string, string>>;
+  /** Modules that the built one names without a version of theirs, as a tree of many modules does, and the version to take. */
+  readonly replacements?: Readonly<Record<string, string>>;
+  /** String variables to set in the programs, by package path and name: the versions that they report. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** Told what takes long; on standard error unless somebody else shows it. */
@@ -26,16 +30,18 @@ const onStandardError: Announce = (text) => void process.stderr.write(`${text}\n
  * The folder that holds the programs. They are built as dependencies of a module made for it, since `go install` refuses a module
  * whose own go.mod replaces others.
  */
-export async function goPrograms({ name, modules, programs }: GoPrograms, announce = onStandardError): Promise<string> {
-  const requirements = Object.entries(modules).map(([path, version]) => `\t${path} ${version}\n`);
-  const goMod = `module kafscale.test/${name}\n\ngo 1.24\n\nrequire (\n${requirements.join('')})\n`;
-  return preparedFolder(name, `${goMod}${JSON.stringify(programs)}`, async (folder) => {
+export async function goPrograms(settings: GoPrograms, announce = onStandardError): Promise<string> {
+  const { name, modules, programs, variables = {} } = settings;
+  const goMod = moduleFile(settings);
+  const linkerFlags = ['-s', '-w', ...Object.entries(variables).map(([path, value]) => `-X=${path}=${value}`)];
+  const recipe = [goMod, JSON.stringify(programs), ...linkerFlags.slice(2)].join('');
+  return preparedFolder(name, recipe, async (folder) => {
     await writeFile(join(folder, 'go.mod'), goMod);
     const finished = announceLongWork(`building ${name} ${Object.values(modules)[0]!} from its Go module`, announce);
     try {
       for (const [program, mainPackage] of Object.entries(programs)) {
-        const args = ['build', '-mod=mod', '-p=2', '-buildvcs=false', '-trimpath', '-ldflags=-s -w', '-o', program];
-        await runProgram('go', [...args, mainPackage], {
+        const args = ['build', '-mod=mod', '-p=2', '-buildvcs=false', '-trimpath', `-ldflags=${linkerFlags.join(' ')}`];
+        await runProgram('go', [...args, '-o', program, mainPackage], {
           cwd: folder,
           env: { CGO_ENABLED: '0', GOFLAGS: '' },
           timeoutMs: buildMinutes * 60_000,
@@ -45,6 +51,13 @@ export async function goPrograms({ name, modules, programs }: GoPrograms, announ
       finished();
     }
   });
+}
+
+function moduleFile({ name, modules, replacements = {} }: GoPrograms): string {
+  const requirements = Object.entries(modules).map(([path, version]) => `\t${path} ${version}\n`);
+  const required = `module kafscale.test/${name}\n\ngo 1.24\n\nrequire (\n${requirements.join('')})\n`;
+  const replaced = Object.entries(replacements).map(([path, version]) => `\t${path} => ${path} ${version}\n`);
+  return replaced.length === 0 ? required : `${required}\nreplace (\n${replaced.join('')})\n`;
 }
 
 function announceLongWork(what: string, say: Announce): () => void {

@@ -1,0 +1,31 @@
+/** Builds what a real Kubernetes on this machine needs, the API server first; done already, it ends at once. */
+import { buildEtcd, buildMinio, newestEtcdVersion } from '@kafscale/runtime';
+import { setPriority } from 'node:os';
+import {
+  controllerBinaries,
+  coreDnsBinary,
+  helmBinary,
+  kubeBinaries,
+  metricsServerBinary,
+  nodeBinaries,
+} from './programs.ts';
+
+const lowestPriority = 19;
+setPriority(lowestPriority);
+
+const steps = {
+  'API server and kubectl': kubeBinaries,
+  etcd: () => buildEtcd(newestEtcdVersion),
+  helm: helmBinary,
+  'controllers and scheduler': controllerBinaries,
+  'kubelet and kube-proxy': nodeBinaries,
+  CoreDNS: coreDnsBinary,
+  MinIO: () => buildMinio(),
+  'metrics-server': metricsServerBinary,
+};
+
+for (const [what, build] of Object.entries(steps)) {
+  const startedMs = performance.now();
+  await build();
+  console.log(`ok      ${what}: ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`);
+}
