@@ -29,7 +29,7 @@ export const packages = {
   e2e: { root: 'e2e', imports: ['protocol', 'testkit', 'runtime'], testImports: [] },
   examples: { root: 'examples', imports: ['protocol', 'testkit'], testImports: [] },
   bench: { root: 'bench', imports: ['protocol', 'runtime', 'testkit', 'broker'], testImports: [] },
-  tools: { root: 'tools', imports: ['protocol', 'runtime', 'testkit', 'broker'], testImports: [] },
+  tools: { root: 'tools', imports: ['protocol', 'runtime', 'testkit', 'broker', 'operator'], testImports: [] },
 };
 
 /**

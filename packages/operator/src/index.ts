@@ -1,2 +1,2 @@
 /** The operator: turns KafScaleCluster and KafScaleTopic resources into what runs, and keeps it so. */
-export {};
+export { customResourceDefinitions } from './api/crd.ts';
