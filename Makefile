@@ -8,7 +8,7 @@ TSX := node --no-warnings --conditions=@kafscale/source --import tsx
 # What npm writes last; newer than the lockfile exactly when the install is current.
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help build demo cluster test chaos soak lint format bench bench-cluster clean
+.PHONY: help build demo cluster test test-stores chaos soak lint format bench bench-cluster clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ cluster: build ## Start etcd, MinIO and three brokers here to try out, until Ctr
 
 test: $(INSTALLED) ## Run every suite; SUITES=unit,lint runs only these
 	$(TSX) tools/test/run.ts
+
+test-stores: $(INSTALLED) ## Every test of the stores on every etcd; SUITES=stores on the stores that KAFSCALE_TEST_* names
+	SUITES=$${SUITES:-stores,etcd-3.5,etcd-3.6} $(TSX) tools/test/run.ts
 
 chaos: build ## Faults by chance on a real cluster under load; MINUTES=30 SEED=7
 	$(TSX) e2e/cluster/chaos.ts

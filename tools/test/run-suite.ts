@@ -10,6 +10,8 @@ export interface SuiteResult {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Titles of the tests that were left out. */
+  readonly skippedTitles?: readonly string[];
 }
 
 /** The part of Jest's report that is counted. */
@@ -17,7 +19,12 @@ interface JestReport {
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly numPendingTests: number;
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[];
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly JestTest[] }[];
+}
+
+interface JestTest {
+  readonly status: string;
+  readonly fullName: string;
 }
 
 export function countJest(report: JestReport): SuiteResult {
@@ -29,6 +36,9 @@ export function countJest(report: JestReport): SuiteResult {
     passed: report.numPassedTests,
     failed: report.numFailedTests + broken.length,
     skipped: report.numPendingTests,
+    skippedTitles: report.testResults.flatMap(({ assertionResults }) =>
+      assertionResults.filter(({ status }) => status === 'pending').map(({ fullName }) => fullName),
+    ),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * `make test`: every suite in order, with its time, and the sum as the last line. `SUITES=unit,lint` runs only these. With `CI=true`
- * nothing may be skipped.
+ * `make test`: every suite in order, with its time, and the sum as the last line. `SUITES=unit,lint` runs only these, some of which
+ * run in no other way. With `CI=true` nothing may be skipped.
  */
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,9 @@ function chosenSuites(): readonly Suite[] {
   if (unknown.length > 0) {
     throw new Error(`no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}`);
   }
-  return chosen.length === 0 ? suites : suites.filter(({ name }) => chosen.includes(name));
+  return chosen.length === 0
+    ? suites.filter(({ onRequest }) => onRequest !== true)
+    : suites.filter(({ name }) => chosen.includes(name));
 }
 
 async function reasonToSkip(suite: Suite): Promise<string | undefined> {
@@ -53,6 +55,7 @@ for (const suite of chosenSuites()) {
   const seconds = ((Date.now() - suiteStarted) / 1000).toFixed(1);
   const skipped = result.skipped > 0 ? `, ${result.skipped} skipped` : '';
   console.log(`${failed > 0 ? 'FAILED ' : 'ok     '} ${suite.name}: ${result.passed} passed${skipped}, ${seconds} s`);
+  for (const title of result.skippedTitles ?? []) console.log(`        left out: ${title}`);
   if (failed > 0) {
     const log = await readFile(join(folder, `${suite.name}.log`), 'utf8');
     console.log(log.trimEnd().split('\n').slice(-linesShownOfAFailure).join('\n'));

@@ -2,7 +2,7 @@
  * The suites behind `make test`, in the order they run: what is cheap and judges the text first, real programs and kills last. A
  * suite says what it needs and how it is counted; how suites are run, timed and added up is run.ts's business.
  */
-import { runProgram } from '@kafscale/testkit';
+import { givenEtcdEndpoints, runProgram, s3Choices, type EtcdVersion } from '@kafscale/testkit';
 import type { TestServerName } from './test-servers.ts';
 
 export interface SuiteCommand {
@@ -22,6 +22,8 @@ export interface Suite {
   readonly servers?: readonly TestServerName[];
   /** True when it cannot run as this user, whatever is installed. */
   readonly needsRoot?: boolean;
+  /** True for what runs only when it is asked for by name. */
+  readonly onRequest?: boolean;
   readonly timeoutMinutes: number;
   /** `exit`: one test, passed when the command ends with 0. `jest`: counted from Jest's report. */
   readonly counted: 'exit' | 'jest';
@@ -46,6 +48,24 @@ async function e2e(path: string): Promise<SuiteCommand> {
   await built;
   return jest('jest.e2e.config.js', path);
 }
+
+const [ownEtcd, ownS3] = [givenEtcdEndpoints() === undefined, s3Choices()[0].isOwn];
+const metadataStoreTests = ['packages/broker/src/metadata/etcd', 'packages/broker/src/broker.etcd'];
+
+/** What a line of etcd may do differently, on that line. */
+const etcdSuite = (line: string, version: EtcdVersion, server: TestServerName): Suite => ({
+  name: `etcd-${line}`,
+  about: `every test of the metadata store, and of brokers on it, by etcd ${line}`,
+  needs: ['openssl', 'go'],
+  servers: [server],
+  onRequest: true,
+  timeoutMinutes: 15,
+  counted: 'jest',
+  command: () => {
+    const { program, args } = jest('jest.integration.config.js', ...metadataStoreTests);
+    return { program, args, env: { KAFSCALE_TEST_ETCD_VERSION: version } };
+  },
+});
 
 export const suites: readonly Suite[] = [
   {
@@ -84,7 +104,7 @@ export const suites: readonly Suite[] = [
     name: 'integration',
     about: "golden bytes and message definitions of Kafka's own jars; real etcd, S3 servers and files",
     needs: ['mvn', 'java', 'jar', 'etcd', 'etcdctl', 'openssl', 'go'],
-    servers: ['etcd', 'minio', 'versitygw'],
+    servers: ['etcd', 'minio', 'versitygw', 'etcd 3.5'],
     timeoutMinutes: 20,
     counted: 'jest',
     command: () => jest('jest.integration.config.js'),
@@ -149,4 +169,22 @@ export const suites: readonly Suite[] = [
     counted: 'jest',
     command: () => e2e('e2e/corpus'),
   },
+  {
+    name: 'stores',
+    about: 'the tests of both stores, on servers of ours or on those that KAFSCALE_TEST_* names',
+    needs: [...(ownEtcd ? ['etcd', 'etcdctl', 'openssl'] : []), ...(ownEtcd || ownS3 ? ['go'] : [])],
+    servers: [...(ownEtcd ? (['etcd', 'etcd 3.5'] as const) : []), ...(ownS3 ? (['minio', 'versitygw'] as const) : [])],
+    onRequest: true,
+    timeoutMinutes: 20,
+    counted: 'jest',
+    command: () =>
+      jest(
+        'jest.integration.config.js',
+        ...metadataStoreTests,
+        'packages/broker/src/storage',
+        'packages/broker/src/broker.keeper',
+      ),
+  },
+  etcdSuite('3.5', 'previous', 'etcd 3.5'),
+  etcdSuite('3.6', 'newest', 'etcd'),
 ];

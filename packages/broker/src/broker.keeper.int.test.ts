@@ -2,7 +2,14 @@
 import { jest } from '@jest/globals';
 import { brokerConfigSchema, readRecords, splitBatches, type BrokerConfig } from '@kafscale/protocol';
 import { cryptoRandom, silentLogger } from '@kafscale/runtime';
-import { anyEtcd, eventually, startMinio, type S3Server } from '@kafscale/testkit';
+import {
+  etcdChoices,
+  eventually,
+  s3Choices,
+  type EtcdForTests,
+  type S3ForTests,
+  type S3Place,
+} from '@kafscale/testkit';
 import { batch, BrokerFixture, createTopic, LeapingClock, produceTo, readAll } from './broker-fixture.ts';
 import { startBroker, type RunningBroker } from './broker.ts';
 import { rebuildStores, verifyStores } from './maintenance.ts';
@@ -13,16 +20,20 @@ jest.setTimeout(25 * 60_000);
 const valuesIn = (bytes: Buffer) =>
   splitBatches(bytes).batches.flatMap((one) => [...readRecords(one, 1 << 20)].map(({ value }) => String(value)));
 
-describe('on etcd and MinIO', () => {
+const [s3Choice] = s3Choices();
+
+describe(`on etcd and ${s3Choice.name}`, () => {
   const fixture = new BrokerFixture();
   const clock = new LeapingClock();
   const dependencies = { clock, random: cryptoRandom };
-  let etcd: Awaited<ReturnType<typeof anyEtcd>>;
-  let s3: S3Server;
+  let etcd: EtcdForTests;
+  let s3: S3ForTests;
+  let place: S3Place;
   const brokers: RunningBroker[] = [];
 
   beforeAll(async () => {
-    [etcd, s3] = await Promise.all([anyEtcd({ version: 'newest' }), startMinio({ buckets: ['records'] })]);
+    [etcd, s3] = await Promise.all([etcdChoices(['newest'])[0].start(), s3Choice.start()]);
+    place = await s3.freshPlace();
   });
   afterAll(async () => {
     await fixture.closeAll();
@@ -40,11 +51,13 @@ describe('on etcd and MinIO', () => {
       etcdEndpoints: etcd.endpoints,
       etcdPrefix: `/keeper-${process.pid}`,
       clusterName,
-      s3Bucket: 'records',
-      s3Endpoint: s3.endpoint,
-      s3Region: s3.region,
-      s3AccessKey: s3.accessKey,
-      s3SecretKey: s3.secretKey,
+      s3Bucket: place.bucket,
+      ...(place.prefix !== '' && { namespace: place.prefix.replace(/\/$/, '') }),
+      s3Endpoint: s3.access.endpoint,
+      s3PathStyle: s3.pathStyle,
+      s3Region: s3.access.region,
+      s3AccessKey: s3.access.accessKey,
+      s3SecretKey: s3.access.secretKey,
       checkpointIntervalMs: 1_000,
       garbageIntervalMs: 1_000,
       garbageGraceMs: 0,

@@ -2,7 +2,7 @@
 import { jest } from '@jest/globals';
 import { brokerConfigSchema, ErrorCode, splitBatches } from '@kafscale/protocol';
 import { cryptoRandom, systemClock } from '@kafscale/runtime';
-import { anyEtcd, eventually } from '@kafscale/testkit';
+import { defaultEtcdVersion, etcdChoices, eventually } from '@kafscale/testkit';
 import { batch, createTopic, produceTo, readAll } from './broker-fixture.ts';
 import { ClusterFixture, type ClusterBroker } from './cluster-fixture.ts';
 import { openEtcd } from './metadata/etcd/open-etcd.ts';
@@ -14,7 +14,7 @@ const partitions = Array.from({ length: partitionCount }, (_, partition) => part
 
 describe('brokers on etcd', () => {
   it('take over and hand over with every record', async () => {
-    const etcd = await anyEtcd();
+    const etcd = await etcdChoices([defaultEtcdVersion()])[0].start();
     const config = brokerConfigSchema.parse({ clusterName: `ownership-${process.pid}` });
     const store = await openEtcd(
       { ...config, etcdEndpoints: etcd.endpoints },

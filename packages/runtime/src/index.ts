@@ -28,4 +28,4 @@ export { findProgram } from './programs/find-program.ts';
 export { freePort } from './programs/free-port.ts';
 export { goPrograms, type GoPrograms } from './programs/go-programs.ts';
 export { isInstalled, ProgramError, runProgram, type ProgramOptions } from './programs/run-program.ts';
-export { buildMinio, buildNewestEtcd, newestEtcdVersion } from './programs/store-programs.ts';
+export { buildEtcd, buildMinio, newestEtcdVersion, previousEtcdVersion } from './programs/store-programs.ts';

@@ -1,8 +1,13 @@
 export { densestMessages, messageCases, messageOf, type MessageCase } from './arbitraries/messages.ts';
 export { FakeClock, settled, type FakeClockSettings } from './fake-clock.ts';
-export { etcdPrograms, type EtcdPrograms, type EtcdVersion } from './servers/etcd-programs.ts';
 export {
-  anyEtcd,
+  defaultEtcdVersion,
+  etcdPrograms,
+  etcdVersions,
+  type EtcdPrograms,
+  type EtcdVersion,
+} from './servers/etcd-programs.ts';
+export {
   etcdClientName,
   EtcdMember,
   EtcdServer,
@@ -10,11 +15,13 @@ export {
   type EtcdServerSettings,
   type EtcdUser,
 } from './servers/etcd-server.ts';
+export { etcdChoices, givenEtcdEndpoints, type EtcdChoice, type EtcdForTests } from './servers/etcd-for-tests.ts';
 export { makeTestCertificates, type CertificateFiles, type TestCertificates } from './servers/test-certificates.ts';
 export { KafkaServer, kafkaClasspath, newestKafkaVersion, type KafkaServerSettings } from './servers/kafka-server.ts';
 export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from './servers/kafscale-server.ts';
 export { mavenClasspath, type MavenArtifact } from './servers/maven-classpath.ts';
 export { startMinio } from './servers/minio-server.ts';
+export { s3Choices, type S3Choice, type S3ForTests, type S3Place } from './servers/s3-for-tests.ts';
 export { s3Request, type S3Access, type S3Request } from './servers/s3-request.ts';
 export { S3Server, type S3Make, type S3ServerSettings } from './servers/s3-server.ts';
 export { buildVersitygw, startVersitygw } from './servers/versitygw-server.ts';
@@ -23,8 +30,8 @@ export { eventually } from './eventually.ts';
 export { FaultyProxy, type FaultyProxySettings, type ProxyDirection, type ProxyMode } from './faulty-proxy.ts';
 // What tests need of these lies in the runtime, since `kafscale cluster` starts servers too.
 export {
+  buildEtcd,
   buildMinio,
-  buildNewestEtcd,
   cacheFolder,
   ChildServer,
   findProgram,
@@ -32,6 +39,7 @@ export {
   isInstalled,
   newestEtcdVersion,
   preparedFolder,
+  previousEtcdVersion,
   ProgramError,
   runProgram,
   type ChildServerSettings,

@@ -1,9 +1,12 @@
 import { jest } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import { brokerConfigSchema } from '@kafscale/protocol';
 import { cryptoRandom, seededRandom, silentLogger, systemClock } from '@kafscale/runtime';
-import { startMinio, startVersitygw, type S3Server } from '@kafscale/testkit';
+import { s3Choices, type S3ForTests, type S3Place } from '@kafscale/testkit';
 import { createMetrics } from '../metrics/metrics.ts';
 import { describeObjectStoreContract } from './object-store.contract.ts';
+import type { ObjectStore } from './object-store.ts';
+import { prefixedStore } from './prefixed-store-fixture.ts';
 import { probeObjectStore } from './probe-object-store.ts';
 import { S3ObjectStore } from './s3-object-store.ts';
 import type { S3Settings } from './s3-settings.ts';
@@ -14,53 +17,51 @@ import { stubSettings } from './stub-s3-fixture.ts';
 // Servers are built here when they were not before.
 jest.setTimeout(25 * 60_000);
 
-const makes = [
-  ['MinIO', startMinio],
-  ['versitygw', startVersitygw],
-] as const;
-
-const settingsFor = (server: S3Server, bucket: string): S3Settings => ({
+const settingsFor = ({ access, pathStyle }: S3ForTests, bucket: string): S3Settings => ({
   ...stubSettings,
   bucket,
-  region: server.region,
-  endpoint: server.endpoint,
-  credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey, sessionToken: undefined },
+  region: access.region,
+  endpoint: access.endpoint,
+  pathStyle,
+  credentials: { accessKeyId: access.accessKey, secretAccessKey: access.secretKey, sessionToken: undefined },
 });
 
-describe.each(makes)('on %s', (name, start) => {
-  let server: S3Server;
-  let buckets = 0;
-  const opened: S3ObjectStore[] = [];
-  const open = (settings: Partial<S3Settings> = {}) => {
+describe.each(s3Choices())('on $name', ({ name, isOwn, start }) => {
+  // What a service that is not ours is not asked; the report names and counts it.
+  const itOnOurs = isOwn ? it : it.skip;
+  let s3: S3ForTests;
+  let shared: S3Place;
+  const opened: ObjectStore[] = [];
+  const openBucket = (settings: Partial<S3Settings> = {}): S3ObjectStore => {
     const store = new S3ObjectStore({
-      settings: { ...settingsFor(server, 'shared'), ...settings },
+      settings: { ...settingsFor(s3, shared.bucket), ...settings },
       clock: systemClock,
     });
     opened.push(store);
     return store;
   };
+  const open = (settings: Partial<S3Settings> = {}, { bucket, prefix } = shared): ObjectStore =>
+    prefixedStore(openBucket({ bucket, ...settings }), prefix);
 
   beforeAll(async () => {
-    server = await start({ buckets: ['shared'] });
+    s3 = await start();
+    shared = await s3.freshPlace();
   });
   afterAll(async () => {
     await Promise.all(opened.map((store) => store.close()));
-    await server.close();
+    await s3.close();
   });
 
   describeObjectStoreContract(`S3ObjectStore on ${name}`, async () => {
-    buckets += 1;
-    const bucket = `contract-${buckets}`;
-    await server.createBucket(bucket);
-    const store = open({ bucket });
+    const store = open({}, await s3.freshPlace());
     return { store, close: () => store.close() };
   });
 
   describe('S3ObjectStore', () => {
     it('stores nothing whose bytes do not match the checksum', async () => {
-      const answer = await server.request({
+      const answer = await s3.request({
         method: 'PUT',
-        path: 'shared/n/wrong',
+        path: `${shared.bucket}/${shared.prefix}n/wrong`,
         headers: { 'x-amz-checksum-crc32': 'AAAAAA==' },
         body: Buffer.from('bytes'),
       });
@@ -86,8 +87,7 @@ describe.each(makes)('on %s', (name, start) => {
     });
 
     it('lists more objects than fit one page, and deletes more than fit one request', async () => {
-      const store = open({ bucket: 'many' });
-      await server.createBucket('many');
+      const store = open({}, await s3.freshPlace());
       const keys = Array.from({ length: 1_100 }, (_, index) => `n/${index.toString().padStart(4, '0')}`);
       for (let start = 0; start < keys.length; start += 50) {
         await Promise.all(keys.slice(start, start + 50).map((key) => store.create(key, [])));
@@ -103,35 +103,41 @@ describe.each(makes)('on %s', (name, start) => {
     });
 
     it('says which setting is wrong', async () => {
-      const messageOf = (store: S3ObjectStore) =>
+      const messageOf = (store: ObjectStore) =>
         store.read('n/a').then(
           () => 'none',
           (error: unknown) => (error as Error).message,
         );
-      const credentials = { accessKeyId: server.accessKey, secretAccessKey: 'wrong-secret', sessionToken: undefined };
+      const credentials = {
+        accessKeyId: s3.access.accessKey,
+        secretAccessKey: 'wrong-secret',
+        sessionToken: undefined,
+      };
       expect(await messageOf(open({ credentials }))).toMatch(/KAFSCALE_S3_SECRET_KEY/);
       expect(await messageOf(open({ credentials: { ...credentials, accessKeyId: 'nobody' } }))).toMatch(
         /KAFSCALE_S3_ACCESS_KEY/,
       );
-      expect(await messageOf(open({ bucket: 'missing' }))).toMatch(/no bucket "missing".*KAFSCALE_S3_BUCKET/);
+      const missing = `missing-${randomUUID()}`;
+      expect(await messageOf(open({ bucket: missing }))).toMatch(/no bucket "missing-.*KAFSCALE_S3_BUCKET/);
     });
 
     it('is found fit, can tell an existing object, and holds nothing of the probe afterwards', async () => {
-      await server.createBucket('probed');
-      const store = open({ bucket: 'probed' });
-      const options = { namespace: 'n', clock: systemClock, random: cryptoRandom, budgetMs: 0, place: name };
+      const { bucket, prefix } = await s3.freshPlace();
+      const store = openBucket({ bucket });
+      const namespace = prefix === '' ? 'n' : prefix.replace('/', '');
+      const options = { namespace, clock: systemClock, random: cryptoRandom, budgetMs: 0, place: name };
       await expect(probeObjectStore(store, options)).resolves.toEqual({ conditionalCreate: true });
-      await expect(store.list('').next()).resolves.toMatchObject({ done: true });
+      await expect(store.list(prefix).next()).resolves.toMatchObject({ done: true });
     });
 
-    it('serves through all wrappers, from a replica where that has the object', async () => {
-      await server.createBucket('replica');
+    itOnOurs('serves through all wrappers, from a replica where that has the object', async () => {
+      const replica = await s3.freshPlace();
       const config = brokerConfigSchema.parse({
-        s3Bucket: 'shared',
-        s3ReadBucket: 'replica',
-        s3Endpoint: server.endpoint,
-        s3AccessKey: server.accessKey,
-        s3SecretKey: server.secretKey,
+        s3Bucket: shared.bucket,
+        s3ReadBucket: replica.bucket,
+        s3Endpoint: s3.access.endpoint,
+        s3AccessKey: s3.access.accessKey,
+        s3SecretKey: s3.access.secretKey,
         etcdEndpoints: 'http://127.0.0.1:2379',
       });
       const metrics = createMetrics();
@@ -145,7 +151,7 @@ describe.each(makes)('on %s', (name, start) => {
       const dependencies = { clock: systemClock, random: cryptoRandom, logger: silentLogger, metrics, health };
       const store = (await openS3Store(config, dependencies))!;
       try {
-        await open({ bucket: 'replica' }).create('n/both', [Buffer.from('from the replica')]);
+        await open({}, replica).create('n/both', [Buffer.from('from the replica')]);
         await store.create('n/both', [Buffer.from('from the bucket')]);
         await store.create('n/new', [Buffer.from('from the bucket')]);
         const read = async (key: string) => (await store.read(key, { start: 0, end: 100 })).toString();
@@ -161,16 +167,16 @@ describe.each(makes)('on %s', (name, start) => {
       }
     });
 
-    it('gives up on a server that stands still, and goes on when it wakes', async () => {
+    itOnOurs('gives up on a server that stands still, and goes on when it wakes', async () => {
       const store = open();
       await store.create('n/still', [Buffer.from('still')]);
-      server.pause();
+      s3.own!.pause();
       await new Promise((resolve) => setTimeout(resolve, 100)); // a thread may still be at work
       try {
         const signal = AbortSignal.timeout(300);
         await expect(store.read('n/still', undefined, signal)).rejects.toMatchObject({ kind: 'aborted' });
       } finally {
-        server.resume();
+        s3.own!.resume();
       }
       expect((await store.read('n/still')).toString()).toBe('still');
     });

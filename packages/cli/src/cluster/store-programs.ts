@@ -1,5 +1,5 @@
 /** etcd and MinIO for a cluster on this machine: installed, built earlier, or built now. */
-import { buildMinio, buildNewestEtcd, findProgram, systemClock } from '@kafscale/runtime';
+import { buildEtcd, buildMinio, findProgram, newestEtcdVersion, systemClock } from '@kafscale/runtime';
 import { join } from 'node:path';
 import { CommandError } from '../output.ts';
 import { note, withProgress } from '../progress.ts';
@@ -11,7 +11,7 @@ export interface StorePrograms {
 
 /** Throws CommandError that says what to install. */
 export async function findStorePrograms(): Promise<StorePrograms> {
-  const etcd = findProgram('etcd') ?? join(await built('etcd', () => buildNewestEtcd(note)), 'etcd');
+  const etcd = findProgram('etcd') ?? join(await built('etcd', () => buildEtcd(newestEtcdVersion, note)), 'etcd');
   const minio = findProgram('minio') ?? (await built('MinIO', () => buildMinio(note)));
   return { etcd, minio };
 }

@@ -2,14 +2,14 @@ import { jest } from '@jest/globals';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from '../eventually.ts';
-import type { EtcdVersion } from './etcd-programs.ts';
+import { etcdVersions } from './etcd-programs.ts';
 import { EtcdServer } from './etcd-server.ts';
 
 const minutes = 60_000;
 // The newest etcd is built here when it was not before.
 jest.setTimeout(25 * minutes);
 
-describe.each<EtcdVersion>(['debian', 'newest'])('a real etcd (%s)', (version) => {
+describe.each(etcdVersions)('a real etcd (%s)', (version) => {
   let etcd: EtcdServer;
   afterEach(() => etcd.close());
 

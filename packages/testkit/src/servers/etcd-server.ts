@@ -7,7 +7,7 @@ import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { etcdPrograms, type EtcdPrograms, type EtcdVersion } from './etcd-programs.ts';
+import { defaultEtcdVersion, etcdPrograms, type EtcdPrograms, type EtcdVersion } from './etcd-programs.ts';
 import { makeTestCertificates, type TestCertificates } from './test-certificates.ts';
 
 export interface EtcdUser {
@@ -18,7 +18,7 @@ export interface EtcdUser {
 }
 
 export interface EtcdServerSettings {
-  /** `debian` (3.4) unless set. */
+  /** What `KAFSCALE_TEST_ETCD_VERSION` says unless set, and without that `debian` (3.4). */
   readonly version?: EtcdVersion;
   readonly members?: 1 | 3;
   readonly quotaBytes?: number;
@@ -117,7 +117,7 @@ export class EtcdServer {
   }
 
   static async start(settings: EtcdServerSettings = {}): Promise<EtcdServer> {
-    const { version = 'debian', members = 1, tls, users = [], durable = true } = settings;
+    const { version = defaultEtcdVersion(), members = 1, tls, users = [], durable = true } = settings;
     const programs = await etcdPrograms(version);
     const inMemory = !durable && existsSync(memoryFolder);
     if (inMemory) await removeLeftBehind();
@@ -312,13 +312,4 @@ function commonFlags({ tls, quotaBytes, flags = [] }: EtcdServerSettings, certif
     ...['--peer-cert-file', server.certFile, '--peer-key-file', server.keyFile, '--peer-trusted-ca-file', caFile],
     ...(tls === 'mutual' ? ['--trusted-ca-file', caFile, '--client-cert-auth'] : []),
   ];
-}
-
-/** etcd at the addresses in `KAFSCALE_TEST_ETCD_ENDPOINTS`, or one member of our own; for tests that fill keys of their own only. */
-export async function anyEtcd(
-  settings: EtcdServerSettings = {},
-): Promise<{ readonly endpoints: readonly string[]; close(): Promise<void> }> {
-  const given = (process.env['KAFSCALE_TEST_ETCD_ENDPOINTS'] ?? '').split(/[ ,]+/).filter((text) => text !== '');
-  if (given.length > 0) return { endpoints: given, close: () => Promise.resolve() };
-  return EtcdServer.start({ durable: false, ...settings });
 }

@@ -1,17 +1,17 @@
-/** The contract of MetadataStore on real etcd, the oldest version supported and a new one. */
+/** The contract of MetadataStore on real etcd of every line that is supported. */
 import { seededRandom, systemClock } from '@kafscale/runtime';
-import { anyEtcd, type EtcdVersion } from '@kafscale/testkit';
+import { etcdChoices, type EtcdForTests } from '@kafscale/testkit';
 import { credentials } from '@grpc/grpc-js';
 import { describeMetadataStoreContract } from '../metadata-store.contract.ts';
 import type { WatchBatch } from '../metadata-store.ts';
 import { EtcdMetadataStore } from './etcd-metadata-store.ts';
 
-describe.each<EtcdVersion>(['debian', 'newest'])('etcd (%s)', (version) => {
-  let etcd: Awaited<ReturnType<typeof anyEtcd>>;
+describe.each(etcdChoices())('$name', ({ start }) => {
+  let etcd: EtcdForTests;
   let clusters = 0;
 
   beforeAll(async () => {
-    etcd = await anyEtcd({ version });
+    etcd = await start();
   });
   afterAll(() => etcd.close());
 
