@@ -4,7 +4,8 @@
  */
 import { ErrorCode, groupShardsTopicId, KafkaError, type BrokerConfig } from '@kafscale/protocol';
 import type { Clock, Logger, Random, SlabArena } from '@kafscale/runtime';
-import { registerBroker, setDraining } from './cluster/broker-registration.ts';
+import { registerBroker, storeStanding } from './cluster/broker-registration.ts';
+import { BrokerStanding, inService } from './cluster/broker-standing.ts';
 import { Controller } from './cluster/controller.ts';
 import { Ownership } from './cluster/ownership.ts';
 import { groupShardsView, partitionsView } from './cluster/ownership-view.ts';
@@ -66,7 +67,7 @@ export interface IncarnationParts {
   readonly image: WatchedMetadataImage;
   readonly ownerships: readonly Ownership[];
   readonly controller: Controller;
-  readonly announceDrain: () => Promise<void>;
+  readonly standing: BrokerStanding;
   readonly hotTail: HotTail;
   readonly cache: BlockCache;
   readonly metrics: BrokerMetrics;
@@ -299,7 +300,9 @@ export async function composeIncarnation(
     image,
     ownerships: [ownership, shardOwnership],
     controller,
-    announceDrain: () => setDraining(session.lane('upkeep'), brokerId, registration, true),
+    standing: new BrokerStanding({ ...inService, draining: ownsNothing }, (standing) =>
+      storeStanding(session.lane('upkeep'), brokerId, { ...registration, readOnly: ownsNothing }, standing),
+    ),
     hotTail,
     cache,
     metrics,

@@ -96,7 +96,7 @@ export class Incarnation {
           image: this.#parts.image,
           incarnation,
           clock,
-          announce: this.#parts.announceDrain,
+          announce: () => this.#parts.standing.drainForGood(),
         },
         limitMs,
       );

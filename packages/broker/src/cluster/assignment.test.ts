@@ -153,4 +153,46 @@ describe('a plan of assignments', () => {
   it('changes nothing while nobody could own anything', () => {
     expect(planAssignments(settledOn(fresh([4]), brokers(2)), [], noLimit)).toEqual(new Map());
   });
+
+  describe('with a cordoned broker', () => {
+    const cordoned = (on: readonly EligibleBroker[], index: number, drained?: EligibleBroker['drained']) =>
+      on.map((broker, at) => (at === index ? { ...broker, cordoned: true, ...(drained && { drained }) } : broker));
+    const ownedBy = (topics: readonly TopicToAssign[], incarnation: string) =>
+      topics.flatMap(({ topicId, partitions }) =>
+        partitions.flatMap(({ assigned }, partition) => (assigned === incarnation ? [`${topicId}/${partition}`] : [])),
+      );
+
+    it('leaves it what it has and gives it nothing more, and evens out the others', () => {
+      fc.assert(
+        fc.property(sizes, sizes, fc.integer({ min: 2, max: 6 }), (partitions, more, count) => {
+          const before = settledOn(fresh(partitions), brokers(count));
+          const had = ownedBy(before, 'broker-0');
+          const all = [...before, ...fresh(more).map((topic, index) => ({ ...topic, topicId: `more-${index}` }))];
+          const on = cordoned(brokers(count), 0);
+          const after = settledOn(all, on);
+          expect(ownedBy(after, 'broker-0')).toEqual(had);
+          expect(spreadOf(after, on.slice(1))).toBeLessThanOrEqual(1);
+          expect(planAssignments(after, on, noLimit).size).toBe(0);
+        }),
+      );
+    });
+
+    it('takes what was drained from it, at once and for good, and nothing else', () => {
+      const before = settledOn(fresh([12, 12]), brokers(3));
+      const had = ownedBy(before, 'broker-0');
+      const [name, number] = had[0]!.split('/') as [string, string];
+      const on = cordoned(brokers(3), 0, new Map([[name, new Set([Number(number)])]]));
+      const after = applied(before, planAssignments(before, on, { maxMoves: 0 }));
+      expect(ownedBy(after, 'broker-0')).toEqual(had.slice(1));
+      expect(planAssignments(after, on, noLimit).size).toBe(0);
+    });
+
+    it('gives to it all the same where there is no other', () => {
+      const drained = new Map([['topic-0', new Set([0])]]);
+      const on = cordoned(brokers(1), 0, drained);
+      const after = settledOn(fresh([3]), on);
+      expect(totals(after).get('broker-0')).toBe(3);
+      expect(planAssignments(after, on, noLimit).size).toBe(0);
+    });
+  });
 });

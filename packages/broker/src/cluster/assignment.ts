@@ -8,6 +8,10 @@ export interface EligibleBroker {
   readonly incarnation: string;
   /** Empty for none. */
   readonly rack: string;
+  /** It keeps what it has; it is given more only where there are no others. */
+  readonly cordoned?: boolean;
+  /** What it does not keep, where there are others. Who has any is cordoned. */
+  readonly drained?: ReadonlyMap<TopicId, ReadonlySet<number>>;
 }
 
 export interface TopicToAssign {
@@ -26,8 +30,8 @@ export type Plan = ReadonlyMap<TopicId, readonly string[]>;
 
 /**
  * Without a limit on moves: every broker has as many partitions as any other, give or take one; and so it is with the partitions of
- * each topic, except where evening out a topic would take brokers out of that balance. A plan made of its own result changes nothing.
- * Without an eligible broker nothing changes.
+ * each topic, except where evening out a topic would take brokers out of that balance. Cordoned brokers are left as they are. A plan
+ * made of its own result changes nothing. Without an eligible broker nothing changes.
  */
 export function planAssignments(
   topics: readonly TopicToAssign[],
@@ -47,6 +51,7 @@ interface Seat {
   readonly index: number;
   readonly incarnation: string;
   readonly rack: number;
+  readonly drained: EligibleBroker['drained'];
   total: number;
 }
 
@@ -62,14 +67,17 @@ interface TopicBoard {
 
 class Board {
   readonly #seats: readonly Seat[];
+  /** Those that may be given more. */
+  readonly #open: readonly Seat[];
   readonly #topics: readonly TopicBoard[];
 
   constructor(topics: readonly TopicToAssign[], brokers: readonly EligibleBroker[]) {
     const racks = [...new Set(brokers.map(({ rack }) => rack))];
-    this.#seats = brokers.map(({ incarnation, rack }, index) => {
-      return { index, incarnation, rack: racks.indexOf(rack), total: 0 };
+    this.#seats = brokers.map(({ incarnation, rack, drained }, index) => {
+      return { index, incarnation, rack: racks.indexOf(rack), drained, total: 0 };
     });
-    const seatOf = new Map(this.#seats.map((seat) => [seat.incarnation, seat.index]));
+    this.#open = this.#seats.filter(({ index }) => brokers[index]!.cordoned !== true);
+    const seatOf = new Map(this.#seats.map((seat) => [seat.incarnation, seat]));
     this.#topics = topics.map((topic) => ({
       topic,
       seats: topic.partitions.map(() => -1),
@@ -78,18 +86,23 @@ class Board {
     }));
     for (const board of this.#topics) {
       for (const [partition, { assigned, owner }] of board.topic.partitions.entries()) {
-        const seat = seatOf.get(assigned) ?? seatOf.get(owner);
-        if (seat !== undefined) this.#place(board, partition, seat);
+        const seat = [assigned, owner]
+          .map((incarnation) => seatOf.get(incarnation))
+          .find((candidate) => {
+            return candidate !== undefined && this.#mayKeep(candidate, board.topic.topicId, partition);
+          });
+        if (seat !== undefined) this.#place(board, partition, seat.index);
       }
     }
   }
 
   /** Each where the topic has the fewest partitions, then its rack has, then where there are the fewest at all. */
   placeOrphans(): void {
+    const seats = this.#open.length > 0 ? this.#open : this.#seats;
     for (const board of this.#topics) {
       for (const [partition, seat] of board.seats.entries()) {
         if (seat >= 0) continue;
-        const best = this.#seats.reduce((left, right) => {
+        const best = seats.reduce((left, right) => {
           const difference =
             board.counts[right.index]! - board.counts[left.index]! ||
             board.rackCounts[right.rack]! - board.rackCounts[left.rack]! ||
@@ -103,8 +116,9 @@ class Board {
 
   /** One partition from the fullest broker to the emptiest, of a topic that gains by it. False when there is nothing to even out. */
   moveToEvenBrokers(): boolean {
-    const fullest = this.#seats.reduce((left, right) => (right.total > left.total ? right : left));
-    const emptiest = this.#seats.reduce((left, right) => (right.total < left.total ? right : left));
+    if (this.#open.length < 2) return false;
+    const fullest = this.#open.reduce((left, right) => (right.total > left.total ? right : left));
+    const emptiest = this.#open.reduce((left, right) => (right.total < left.total ? right : left));
     if (fullest.total - emptiest.total < 2) return false;
     this.#move(this.#mostUneven(fullest, emptiest)!, fullest, emptiest);
     return true;
@@ -113,6 +127,7 @@ class Board {
   /** Spreads topics that are crowded on one broker, while the brokers stay as even as they are; up to `maxMoves` partitions. */
   evenTopics(maxMoves: number): void {
     let moves = 0;
+    if (this.#open.length < 2) return;
     for (const board of this.#topics) {
       for (;;) {
         const [most, least] = this.#extremes(board);
@@ -159,8 +174,8 @@ class Board {
     const difference = (left: Seat, right: Seat) =>
       counts[left.index]! - counts[right.index]! || left.total - right.total;
     return [
-      this.#seats.reduce((left, right) => (difference(right, left) > 0 ? right : left)),
-      this.#seats.reduce((left, right) => (difference(right, left) < 0 ? right : left)),
+      this.#open.reduce((left, right) => (difference(right, left) > 0 ? right : left)),
+      this.#open.reduce((left, right) => (difference(right, left) < 0 ? right : left)),
     ];
   }
 
@@ -175,6 +190,10 @@ class Board {
     board.rackCounts[from.rack]! -= 1;
     from.total -= 1;
     this.#place(board, partition, to.index);
+  }
+
+  #mayKeep({ drained }: Seat, topicId: TopicId, partition: number): boolean {
+    return this.#open.length === 0 || drained?.get(topicId)?.has(partition) !== true;
   }
 
   #place(board: TopicBoard, partition: number, index: number): void {

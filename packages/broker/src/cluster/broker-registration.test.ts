@@ -2,7 +2,8 @@ import { metadata, metadataKeys } from '@kafscale/protocol';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { Session } from '../metadata/session.ts';
-import { registerBroker, setDraining, type BrokerRegistration } from './broker-registration.ts';
+import { inService } from './broker-standing.ts';
+import { registerBroker, storeStanding, type BrokerRegistration } from './broker-registration.ts';
 
 const settings = { ttlMs: 10_000, callDeadlineMs: 1_000, settleDeadlineMs: 3_000 };
 const endpoint = { host: 'localhost', port: 9092, rack: '' };
@@ -87,13 +88,15 @@ describe('registering a broker', () => {
     await register();
     const registration = { incarnation: 'a', leaseId: session.leaseId, endpoint };
     for (const draining of [true, false, true]) {
-      await setDraining(session.lane('upkeep'), 3, registration, draining);
+      await storeStanding(session.lane('upkeep'), 3, registration, { ...inService, draining });
       const { items } = await store.range({ key: metadataKeys.broker(3) });
       expect(metadata.BrokerRecord.decode(items[0]!.value)).toMatchObject({ incarnation: 'a', ...endpoint, draining });
     }
     await session.revoke(new Error('stopped'));
     expect((await store.range({ key: metadataKeys.broker(3) })).items).toEqual([]);
-    await expect(setDraining(session.lane('upkeep'), 3, registration, false)).rejects.toMatchObject({ kind: 'fenced' });
+    await expect(storeStanding(session.lane('upkeep'), 3, registration, inService)).rejects.toMatchObject({
+      kind: 'fenced',
+    });
   });
 
   it('may own nothing from the beginning', async () => {

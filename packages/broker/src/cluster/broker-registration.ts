@@ -7,6 +7,7 @@ import type { Clock } from '@kafscale/runtime';
 import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import { prefixEnd, type LeaseId, type MetadataStore } from '../metadata/metadata-store.ts';
+import { inService, type Standing } from './broker-standing.ts';
 import { absent } from './topic-operations.ts';
 
 export interface BrokerRegistrationDependencies {
@@ -43,7 +44,7 @@ export async function registerBroker(
   const { store, lane, clock } = dependencies;
   const { leaseId, signal, waitMs = 0 } = registration;
   const { draining = false, readOnly = false } = registration;
-  const value = encodeRecord(registration, { draining, readOnly });
+  const value = encodeRecord(registration, { ...inService, draining }, readOnly);
   const giveUpMs = clock.monotonicMs() + waitMs;
   for (;;) {
     signal?.throwIfAborted();
@@ -63,26 +64,30 @@ export async function registerBroker(
   }
 }
 
-/**
- * Says that the registered broker is about to stop, or that it is not: the controller assigns nothing to one that is, and nobody is
- * sent to it any more. Throws MetadataError.
- */
-export async function setDraining(
+/** Tells the others what the registered broker may be given. Throws MetadataError. */
+export async function storeStanding(
   lane: Lane,
   brokerId: number,
-  registration: Pick<BrokerRegistration, 'incarnation' | 'leaseId' | 'endpoint'>,
-  draining: boolean,
+  registration: Pick<BrokerRegistration, 'incarnation' | 'leaseId' | 'endpoint' | 'readOnly'>,
+  standing: Standing,
 ): Promise<void> {
   const key = metadataKeys.broker(brokerId);
   // The key is ours as long as our session lives, which every commit compares. Put without the lease it would outlive us.
-  const value = encodeRecord(registration, { draining, readOnly: false });
+  const value = encodeRecord(registration, standing, registration.readOnly ?? false);
   await lane.commit({ operations: [{ type: 'put', key, value, leaseId: registration.leaseId }] });
 }
 
 const encodeRecord = (
   { incarnation, endpoint }: Pick<BrokerRegistration, 'incarnation' | 'endpoint'>,
-  state: { readonly draining: boolean; readonly readOnly: boolean },
-) => metadata.BrokerRecord.encode({ incarnation, ...endpoint, ...state }).finish();
+  { draining, cordoned, drained }: Standing,
+  readOnly: boolean,
+) =>
+  metadata.BrokerRecord.encode({
+    ...{ incarnation, ...endpoint, draining, cordoned, readOnly },
+    drained: [...drained].map(([topicId, partitions]) => {
+      return { topicId: Buffer.from(topicId, 'base64url'), partitions: [...partitions] };
+    }),
+  }).finish();
 
 async function takenMessage(store: MetadataStore, brokerId: number, signal?: AbortSignal): Promise<string> {
   const { items } = await store.range({ key: metadataKeys.broker(brokerId) }, signal);

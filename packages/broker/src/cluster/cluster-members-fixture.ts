@@ -9,7 +9,8 @@ import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { prefixEnd, type MetadataStore } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import { WatchedMetadataImage } from '../metadata/watched-metadata-image.ts';
-import { registerBroker, setDraining } from './broker-registration.ts';
+import { registerBroker, storeStanding } from './broker-registration.ts';
+import { BrokerStanding, inService } from './broker-standing.ts';
 import { Controller, type ControllerSettings } from './controller.ts';
 import { drain, type DrainOutcome } from './drain.ts';
 import { groupShardsView, partitionsView } from './ownership-view.ts';
@@ -25,6 +26,7 @@ export interface Member {
   readonly controller: Controller;
   readonly ownership: Ownership;
   readonly shards: Ownership;
+  readonly standing: BrokerStanding;
   /** Partitions in service, as `<topic name>/<partition>` with the epoch. */
   readonly serving: ReadonlyMap<string, number>;
   /** How long giving up takes, as the last flush does. */
@@ -56,6 +58,9 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
       endpoint: { host: 'localhost', port: 9092, rack },
     };
     const brokerId = await registerBroker({ store: own, lane: session.lane('data'), clock }, registration);
+    const standing = new BrokerStanding(inService, (next) => {
+      return storeStanding(session.lane('upkeep'), brokerId, registration, next);
+    });
     const random = seededRandom(brokerId + 1);
     const parts = { store: own, clock, random, logger: silentLogger, incarnation };
     const image = await WatchedMetadataImage.open({ ...parts, clusterId: 'cluster' });
@@ -99,7 +104,7 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
       shards.close();
     };
     const member: Member = {
-      ...{ incarnation, session, image, controller, ownership, shards, serving },
+      ...{ incarnation, session, image, controller, ownership, shards, serving, standing },
       barrierMs: 0,
       kill: () => {
         line.dead = true;
@@ -109,7 +114,7 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
         members.splice(members.indexOf(member), 1);
       },
       drain: (limitMs) => {
-        const announce = () => setDraining(session.lane('upkeep'), brokerId, registration, true);
+        const announce = () => standing.drainForGood();
         return drain({ ownerships: [ownership, shards], image, incarnation, clock, announce }, limitMs);
       },
       stop: async () => {

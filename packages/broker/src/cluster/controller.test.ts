@@ -1,7 +1,7 @@
 import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import { settled } from '@kafscale/testkit';
 import type { Transaction } from '../metadata/metadata-store.ts';
-import { clusterMembers, sessionTtlMs, type ClusterMembers } from './cluster-members-fixture.ts';
+import { clusterMembers, sessionTtlMs, type ClusterMembers, type Member } from './cluster-members-fixture.ts';
 
 let cluster: ClusterMembers;
 
@@ -187,6 +187,55 @@ describe('the controller', () => {
     await cluster.clock.advanceAsync(1_000);
     expect(only.image.assignment(cluster.topicIdOf('orders'))).toBeUndefined();
     expect(only.serving.size).toBe(0);
+  });
+});
+
+describe('a broker that is cordoned or drained of some partitions', () => {
+  const owned = ({ serving }: { readonly serving: ReadonlyMap<string, number> }) => [...serving.keys()].sort();
+
+  it('hands over what was named and nothing else, is not given it back, and keeps that when the controller dies', async () => {
+    const [first, second, third] = (await start({}, 'a', 'b', 'c')) as Member[] as [Member, Member, Member];
+    await cluster.putTopic('orders', 12);
+    await cluster.until(even(12));
+    const had = owned(second);
+    const named = had.slice(0, 2);
+    const topicId = cluster.topicIdOf('orders');
+    void second.standing.drainSome(named.map((name) => ({ topicId, partition: Number(name.split('/')[1]) })));
+    await cluster.until(() => second.serving.size === had.length - 2);
+    expect(owned(second)).toEqual(had.slice(2));
+    await cluster.clock.advanceAsync(30_000);
+    expect(owned(second)).toEqual(had.slice(2));
+
+    expect(first.controller.isController).toBe(true);
+    first.kill();
+    await cluster.until(() => second.serving.size + third.serving.size === 12);
+    expect(owned(second)).toEqual(had.slice(2));
+    expect(third.serving.size).toBe(12 - had.length + 2);
+
+    void second.standing.uncordon();
+    await cluster.until(even(12));
+  });
+
+  it('is given everything where it is the last one', async () => {
+    const [first, second] = (await start({}, 'a', 'b')) as Member[] as [Member, Member];
+    await cluster.putTopic('orders', 6);
+    await cluster.until(even(6));
+    void first.standing.cordon();
+    await cluster.until(() => first.standing.current.cordoned);
+    second.kill();
+    await cluster.until(() => first.serving.size === 6);
+  });
+
+  it('takes partitions again when it is told to in the middle of a drain', async () => {
+    const [first, second] = (await start({}, 'a', 'b')) as Member[] as [Member, Member];
+    await cluster.putTopic('orders', 300);
+    await cluster.until(even(300));
+    second.barrierMs = 1_000;
+    void second.standing.drainAll();
+    await cluster.until(() => second.serving.size < 100);
+    void second.standing.uncordon();
+    await cluster.until(even(300));
+    expect(first.serving.size + second.serving.size).toBe(300);
   });
 });
 

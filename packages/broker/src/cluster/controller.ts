@@ -189,10 +189,10 @@ export class Controller {
     if (mayMoveInMs > 0) this.#wakeIn(mayMoveInMs);
   }
 
-  /** A broker that just came may be followed by others, or by the one that left: nothing moves to and fro for it. */
+  /** A broker that just came may be followed by others, or by the one that left: nothing moves to and fro for it. A cordon counts. */
   #mayMoveInMs(brokers: readonly BrokerImage[]): number {
     const { clock, settings } = this.#dependencies;
-    const key = brokers.map(({ incarnation }) => incarnation).join();
+    const key = brokers.map(({ incarnation, cordoned = false }) => `${incarnation} ${String(cordoned)}`).join();
     if (key !== this.#brokersKey) [this.#brokersKey, this.#brokersSinceMs] = [key, clock.monotonicMs()];
     return this.#brokersSinceMs + settings.rebalanceDelayMs - clock.monotonicMs();
   }

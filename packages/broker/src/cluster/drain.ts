@@ -13,14 +13,16 @@ export interface DrainDependencies {
   readonly clock: Clock;
   /** Stores that this broker is to own nothing. */
   readonly announce: () => Promise<void>;
+  /** Whoever waits no longer does; what was announced stays. */
+  readonly cancelled?: AbortSignal;
 }
 
-/** `empty`: it owns nothing any more. `alone`: nobody could take what it owns. `late`: the time was over first. */
+/** `empty`: it owns nothing any more. `alone`: nobody could take what it owns. `late`: the time was over first, or the wait. */
 export type DrainOutcome = 'empty' | 'alone' | 'late';
 
 /** Resolves when there is nothing more to wait for, after `limitMs` at the latest. Rejects when it cannot be announced. */
 export async function drain(
-  { ownerships, image, incarnation, clock, announce }: DrainDependencies,
+  { ownerships, image, incarnation, clock, announce, cancelled }: DrainDependencies,
   limitMs: number,
 ): Promise<DrainOutcome> {
   const isAlone = () => !image.brokers().some((broker) => !broker.draining && broker.incarnation !== incarnation);
@@ -28,7 +30,10 @@ export async function drain(
   if (isAlone()) return 'alone';
 
   const over = new AbortController();
-  const cancel = clock.schedule(limitMs, () => over.abort());
+  const finish = () => over.abort();
+  const cancel = clock.schedule(limitMs, finish);
+  cancelled?.addEventListener('abort', finish, { once: true });
+  if (cancelled?.aborted === true) finish();
   try {
     const late = new Promise<void>((resolve) => over.signal.addEventListener('abort', () => resolve(), { once: true }));
     await Promise.race([announce(), late]);
@@ -40,6 +45,7 @@ export async function drain(
     return isEmpty() ? 'empty' : 'late';
   } finally {
     cancel();
+    cancelled?.removeEventListener('abort', finish);
   }
 }
 

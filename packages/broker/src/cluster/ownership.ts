@@ -116,6 +116,14 @@ export class Ownership {
     return this.#held.count + stranded;
   }
 
+  /** All that `count` counts; one that is to be looked at again has no record here. */
+  *partitions(): Iterable<Pick<HeldRecord, 'topicId' | 'partition' | 'phase'> & Partial<HeldRecord>> {
+    for (const topicId of this.#held.topicIds()) yield* this.#held.ofTopic(topicId);
+    for (const [topicId, partitions] of this.#stranded) {
+      for (const partition of partitions) yield { topicId, partition, phase: 'opening' };
+    }
+  }
+
   /** Resolves when `count` may have changed, or `signal` aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);

@@ -116,9 +116,9 @@ export class ImageContents {
         this.#assignments.set(subject.topicId, decodeAssignment(value, modRevision));
         return;
       case 'broker': {
-        const record = metadata.BrokerRecord.decode(value);
+        const { drained, ...record } = metadata.BrokerRecord.decode(value);
         this.#deleteBroker(subject.brokerId);
-        const broker = { brokerId: subject.brokerId, ...record };
+        const broker = { brokerId: subject.brokerId, ...record, drained: decodeDrained(drained) };
         this.#brokersById.set(subject.brokerId, broker);
         this.#brokersByIncarnation.set(broker.incarnation, broker);
         return;
@@ -190,6 +190,13 @@ export function decodeTopic(name: string, value: Uint8Array, modRevision: Revisi
     deleting: record.deleting,
   };
 }
+
+const decodeDrained = (drained: readonly metadata.DrainedPartitions[]): ReadonlyMap<TopicId, ReadonlySet<number>> =>
+  new Map(
+    drained.map(
+      ({ topicId, partitions }) => [Buffer.from(topicId).toString('base64url'), new Set(partitions)] as const,
+    ),
+  );
 
 function decodeAssignment(value: Uint8Array, modRevision: Revision): AssignmentImage {
   const { incarnations, owners } = metadata.AssignmentRecord.decode(value);

@@ -43,6 +43,10 @@ export interface BrokerImage {
   readonly draining: boolean;
   /** It gives committed records to consumers of its rack, and leads nothing. */
   readonly readOnly?: boolean;
+  /** It keeps what it has, and is given more only where nobody else could take it. */
+  readonly cordoned?: boolean;
+  /** Partitions that it hands over, and is not given back while somebody else can have them. */
+  readonly drained?: ReadonlyMap<TopicId, ReadonlySet<number>>;
 }
 
 /** Who should own each partition of a topic, as the controller wants it; who does is in the partitions. */

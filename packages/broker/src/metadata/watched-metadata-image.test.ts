@@ -49,6 +49,8 @@ const putBroker = (brokerId: number, incarnation = 'i', draining = false): Opera
     rack: '',
     draining,
     readOnly: false,
+    cordoned: false,
+    drained: [],
   }).finish(),
 });
 

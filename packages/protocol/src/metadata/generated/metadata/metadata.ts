@@ -46,6 +46,15 @@ export interface BrokerRecord {
   draining: boolean;
   /** It never owns anything, and gives committed records to consumers of its rack. */
   readOnly: boolean;
+  /** It keeps what it has, and is given more only where nobody else could take it. */
+  cordoned: boolean;
+  /** It hands these over, and is not given them back while somebody else can have them. */
+  drained: DrainedPartitions[];
+}
+
+export interface DrainedPartitions {
+  topicId: Buffer;
+  partitions: number[];
 }
 
 /** `controller`: the incarnation that decides who should own what; taken over only when its session is gone. */
@@ -205,7 +214,7 @@ export interface EpochStart {
 export interface FlushManifest {
   objectKey: string;
   body: { $case: "inline"; value: FlushDescription } | //
-  /** A description over 16 KiB stays in the object's footer. */
+  /** A description over 2 KiB stays in the object's footer. */
   { $case: "footer"; value: FlushFooterReference } | undefined;
 }
 
@@ -590,7 +599,16 @@ export const LaneRecord: MessageFns<LaneRecord> = {
 };
 
 function createBaseBrokerRecord(): BrokerRecord {
-  return { incarnation: "", host: "", port: 0, rack: "", draining: false, readOnly: false };
+  return {
+    incarnation: "",
+    host: "",
+    port: 0,
+    rack: "",
+    draining: false,
+    readOnly: false,
+    cordoned: false,
+    drained: [],
+  };
 }
 
 export const BrokerRecord: MessageFns<BrokerRecord> = {
@@ -612,6 +630,12 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
     }
     if (message.readOnly !== false) {
       writer.uint32(48).bool(message.readOnly);
+    }
+    if (message.cordoned !== false) {
+      writer.uint32(56).bool(message.cordoned);
+    }
+    for (const v of message.drained) {
+      DrainedPartitions.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -676,6 +700,93 @@ export const BrokerRecord: MessageFns<BrokerRecord> = {
 
             message.readOnly = reader.bool();
             continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.cordoned = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.drained.push(DrainedPartitions.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDrainedPartitions(): DrainedPartitions {
+  return { topicId: Buffer.alloc(0), partitions: [] };
+}
+
+export const DrainedPartitions: MessageFns<DrainedPartitions> = {
+  encode(message: DrainedPartitions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicId.length !== 0) {
+      writer.uint32(10).bytes(message.topicId);
+    }
+    if (message.partitions.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.partitions) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainedPartitions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainedPartitions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicId = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.partitions.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.partitions.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
