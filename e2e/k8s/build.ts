@@ -1,14 +1,16 @@
 /** Builds what a real Kubernetes on this machine needs, the API server first; done already, it ends at once. */
-import { buildEtcd, buildMinio, newestEtcdVersion } from '@kafscale/runtime';
 import { setPriority } from 'node:os';
 import {
+  buildEtcd,
+  buildMinio,
   controllerBinaries,
   coreDnsBinary,
   helmBinary,
   kubeBinaries,
   metricsServerBinary,
+  newestEtcdVersion,
   nodeBinaries,
-} from './programs.ts';
+} from '@kafscale/testkit';
 
 const lowestPriority = 19;
 setPriority(lowestPriority);

@@ -18,6 +18,19 @@ export {
 export { etcdChoices, givenEtcdEndpoints, type EtcdChoice, type EtcdForTests } from './servers/etcd-for-tests.ts';
 export { makeTestCertificates, type CertificateFiles, type TestCertificates } from './servers/test-certificates.ts';
 export { KafkaServer, kafkaClasspath, newestKafkaVersion, type KafkaServerSettings } from './servers/kafka-server.ts';
+export { ControlPlane, type ControlPlaneSettings } from './servers/kubernetes/control-plane.ts';
+export { Kubectl, type KubeObject } from './servers/kubernetes/kubectl.ts';
+export { ClusterCertificates, type ClusterUser } from './servers/kubernetes/cluster-certificates.ts';
+export { writeKubeconfig, type KubeconfigSettings } from './servers/kubernetes/kubeconfig.ts';
+export {
+  controllerBinaries,
+  coreDnsBinary,
+  helmBinary,
+  kubeBinaries,
+  kubernetesVersion,
+  metricsServerBinary,
+  nodeBinaries,
+} from './servers/kubernetes/kubernetes-programs.ts';
 export { KafScaleServer, repositoryFolder, type KafScaleServerSettings } from './servers/kafscale-server.ts';
 export { mavenClasspath, type MavenArtifact } from './servers/maven-classpath.ts';
 export { startMinio } from './servers/minio-server.ts';
