@@ -5,6 +5,7 @@ FROM node:20-slim AS build
 WORKDIR /kafscale
 COPY package.json package-lock.json .npmrc tsconfig.base.json ./
 COPY packages packages
+COPY proto proto
 RUN npm ci
 RUN npx tsc -b packages/cli
 # What only building and testing need goes; tests are compiled with the code and go too.
@@ -22,8 +23,8 @@ ENV NODE_ENV=production \
 WORKDIR /kafscale
 COPY --from=build /kafscale ./
 USER 1000:1000
-# Kafka clients; metrics, /healthz and /readyz.
-EXPOSE 9092 9093
+# Kafka clients; metrics, /healthz and /readyz; the control API where it is on.
+EXPOSE 9092 9093 9094
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s \
     CMD ["node", "-e", "fetch('http://127.0.0.1:9093/readyz').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "/kafscale/packages/cli/bin/kafscale.js"]

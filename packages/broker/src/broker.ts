@@ -3,7 +3,7 @@
  * session is over starts again in place as a new incarnation, behind a listener that closed every old connection; one whose metadata
  * store was replaced or put back stops for good.
  */
-import type { BrokerConfig } from '@kafscale/protocol';
+import { advertisedHostOf, type BrokerConfig } from '@kafscale/protocol';
 import { backoffDelayMs, settlesWithin, type Clock, type Logger, type Random } from '@kafscale/runtime';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
@@ -104,7 +104,7 @@ class Broker implements RunningBroker {
   }
 
   get host(): string {
-    return this.#config.advertisedHost;
+    return advertisedHostOf(this.#config);
   }
 
   get port(): number {

@@ -20,6 +20,25 @@ export {
 export { KafkaError } from './errors/kafka-error.ts';
 export { unreachable } from './errors/unreachable.ts';
 export { brokerConfigSchema, brokerConfigSections, type BrokerConfig } from './config/broker-config.ts';
+export { advertisedHostOf } from './config/advertised-host.ts';
+export { controlProtoOptions, controlProtoPath, controlServices } from './control/proto-file.ts';
+export type {
+  AssignmentStatus,
+  AssignmentUpdate,
+  BrokerStatus,
+  ControlPartition,
+  DrainPartitionsRequest,
+  DrainPartitionsResponse,
+  MetricsAck,
+  MetricsReport,
+  ObjectStoreState,
+  PartitionState,
+  PartitionStatus,
+  SetCordonRequest,
+  TriggerFlushRequest,
+  TriggerFlushResponse,
+  WatchAssignmentsRequest,
+} from './control/messages.ts';
 export { type ListenAddress } from './config/setting.ts';
 export {
   decodeFlushFooter,

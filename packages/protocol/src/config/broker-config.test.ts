@@ -18,7 +18,7 @@ describe('the broker configuration', () => {
   it('names a variable and a description on every field', () => {
     for (const [field, type] of Object.entries(brokerConfigSchema.shape)) {
       const { env, description } = type.meta() ?? {};
-      for (const name of [env].flat()) expect(`${field} ${String(name)}`).toMatch(/ KAFSCALE_[A-Z0-9_]+$/);
+      for (const name of [env].flat()) expect(`${field} ${String(name)}`).toMatch(/ (KAFSCALE|POD)_[A-Z0-9_]+$/);
       expect(`${field} ${String(description)}`).toMatch(/\.$/);
     }
   });

@@ -36,16 +36,67 @@ const addresses = {
   kafkaAddress: listenAddress()
     .prefault(':9092')
     .meta({ env: 'KAFSCALE_BROKER_ADDR', description: 'Address the Kafka listener binds to.' }),
-  advertisedHost: text(255)
-    .default('localhost')
-    .meta({ env: 'KAFSCALE_BROKER_HOST', description: 'Host that clients are told to connect to.' }),
+  advertisedHost: text(255).optional().meta({
+    env: 'KAFSCALE_BROKER_HOST',
+    description:
+      'Host that clients are told to connect to. In a pod its address unless set, or its name in `KAFSCALE_BROKER_SERVICE`; elsewhere `localhost`.',
+  }),
+  podIp: text(64).optional().meta({ env: 'POD_IP', description: 'Address of the pod, by the downward API.' }),
+  podService: text(255).optional().meta({
+    env: 'KAFSCALE_BROKER_SERVICE',
+    description:
+      'Headless service of the brokers: with it and both `POD_` variables clients are told `10-1-2-3.<service>.<namespace>.svc`.',
+  }),
+  podNamespace: text(255).optional().meta({
+    env: 'POD_NAMESPACE',
+    description: 'Namespace of the pod, by the downward API.',
+  }),
   advertisedPort: integer({ min: 1, max: 65_535 }).optional().meta({
     env: 'KAFSCALE_BROKER_PORT',
     description: 'Port that clients are told to connect to; the port of the listener unless set.',
   }),
   metricsAddress: listenAddress()
     .prefault(':9093')
-    .meta({ env: 'KAFSCALE_METRICS_ADDR', description: 'Address of `/metrics`, `/healthz` and `/readyz`.' }),
+    .meta({
+      env: 'KAFSCALE_METRICS_ADDR',
+      description: 'Address of `/metrics`, `/healthz`, `/startupz` and `/readyz`.',
+    }),
+};
+
+const control = {
+  controlAddress: listenAddress().optional().meta({
+    env: 'KAFSCALE_CONTROL_ADDR',
+    description:
+      'Address of the control API, by which an operator drains this broker: `:9094` as a rule; off unless set. Needs a token or client certificates.',
+  }),
+  controlTokenFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_CONTROL_TOKEN_FILE',
+    description:
+      'File with the token that every call of the control API must carry; one of each line is taken, so that a token can be replaced. Read again when it changes.',
+  }),
+  controlTlsCertFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_CONTROL_TLS_CERT_FILE',
+    description: "File with the control API's certificate; given one, it speaks TLS. Read again when it changes.",
+  }),
+  controlTlsKeyFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_CONTROL_TLS_KEY_FILE',
+    description: 'File with the key of that certificate.',
+  }),
+  controlTlsClientCaFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_CONTROL_TLS_CLIENT_CA_FILE',
+    description: 'File with the certificates that sign those of clients; given one, every client needs one (mTLS).',
+  }),
+  operatorMetricsEndpoint: text(512)
+    .regex(/^[^\s/:]+:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$/, 'expected host:port')
+    .optional()
+    .meta({
+      env: 'KAFSCALE_OPERATOR_METRICS_ENDPOINT',
+      description: 'Where the operator takes in the load of brokers, as host:port; the broker tells nobody unless set.',
+    }),
+  operatorMetricsCaFile: text(4_096).optional().meta({
+    env: 'KAFSCALE_OPERATOR_METRICS_CA_FILE',
+    description: "File with the certificates that sign the operator's; given one, the load is told by TLS.",
+  }),
 };
 
 const stores = {
@@ -231,13 +282,13 @@ const writePath = {
 
 const readPath = {
   hotTailBytes: bytes({ max: 64 * GiB })
-    .default(64 * MiB)
+    .optional()
     .meta({
       env: 'KAFSCALE_HOT_TAIL_BYTES',
       description: 'Memory for the newest flush objects, from which consumers at the tail are served.',
     }),
   cacheBytes: bytes({ max: 64 * GiB })
-    .default(32 * MiB)
+    .optional()
     .meta({
       env: ['KAFSCALE_CACHE_BYTES', 'KAFSCALE_CACHE_SIZE'],
       description: 'Memory for blocks read back from the object store.',
@@ -257,7 +308,7 @@ const readPath = {
       'How many segments behind the one being read those bytes may come from, where segments are small; 0 for no readahead.',
   }),
   segmentListBytes: bytes({ max: 64 * GiB })
-    .default(32 * MiB)
+    .optional()
     .meta({
       env: 'KAFSCALE_SEGMENT_LIST_BYTES',
       description: 'Memory for lists and indexes of segments of old records, read from the object store when needed.',
@@ -385,10 +436,11 @@ const connections = {
     description: 'Requests of one connection that may wait for their answers; then its socket is not read.',
   }),
   maxInFlightBytes: bytes({ min: 1 * MiB })
-    .default(256 * MiB)
+    .optional()
     .meta({
       env: 'KAFSCALE_MAX_IN_FLIGHT_BYTES',
-      description: 'Bytes of requests in work in the whole broker; above it no socket is read.',
+      description:
+        'Bytes of requests in work in the whole broker; above it no socket is read. About half of `KAFSCALE_MEMORY_BYTES` unless set: 256 MiB of 512 MB.',
     }),
   shutdownTimeoutMs: milliseconds({ max: 10 * minutes })
     .default(30 * seconds)
@@ -471,6 +523,7 @@ export const brokerConfigSections = {
 
 export const brokerConfigSchema = z
   .strictObject({
+  'Control API': control,
     ...identity,
     ...addresses,
     ...stores,
@@ -487,6 +540,7 @@ export const brokerConfigSchema = z
     path: ['groupMinSessionTimeoutMs'],
     message: 'expected at most the longest session timeout',
   })
+    ...control,
   .refine((config) => (config.s3AccessKey === undefined) === (config.s3SecretKey === undefined), {
     path: ['s3SecretKey'],
     message: 'expected access key and secret key together, or neither',
@@ -506,6 +560,22 @@ export const brokerConfigSchema = z
   .refine((config) => (config.etcdCertFile === undefined) === (config.etcdKeyFile === undefined), {
     path: ['etcdKeyFile'],
     message: 'expected certificate and key together, or neither',
-  });
+  })
+  .refine((config) => (config.controlTlsCertFile === undefined) === (config.controlTlsKeyFile === undefined), {
+    path: ['controlTlsKeyFile'],
+    message: 'expected certificate and key together, or neither',
+  })
+  .refine((config) => config.controlTlsClientCaFile === undefined || config.controlTlsCertFile !== undefined, {
+    path: ['controlTlsClientCaFile'],
+    message: 'expected a certificate of the control API beside the one that signs those of clients',
+  })
+  .refine(
+    ({ controlAddress, controlTokenFile, controlTlsClientCaFile }) =>
+      controlAddress === undefined || controlTokenFile !== undefined || controlTlsClientCaFile !== undefined,
+    {
+      path: ['controlTokenFile'],
+      message: 'expected a file with a token, or certificates of clients: nobody else may drain a broker',
+    },
+  );
 
 export type BrokerConfig = Readonly<z.output<typeof brokerConfigSchema>>;
