@@ -49,8 +49,7 @@ export async function openStores(
 
 function openMetadataStore(config: BrokerConfig, dependencies: StoreDependencies): Promise<MetadataStore> {
   const { etcdEndpoints = [], dataDir } = config;
-  if (etcdEndpoints.length > 0)
-    return openEtcd({ ...config, etcdEndpoints }, { clock: dependencies.clock, random: dependencies.random });
+  if (etcdEndpoints.length > 0) return openEtcd({ ...config, etcdEndpoints }, dependencies);
   return EmbeddedMetadataStore.open({ folder: join(resolve(dataDir), 'metadata'), ...dependencies });
 }
 

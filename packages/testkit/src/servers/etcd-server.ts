@@ -264,6 +264,15 @@ export class EtcdServer {
     await this.startAll();
   }
 
+  /**
+   * Puts others in the place of all certificates, in the same files, signed by another authority of the same name. etcd takes its own
+   * at the next connection, and whom it trusts when it starts.
+   */
+  async renewCertificates(): Promise<void> {
+    if (this.certificates === undefined) throw new Error('this etcd was started without TLS');
+    await makeTestCertificates(this.#home, etcdClientName);
+  }
+
   /** Ends it and removes its data. */
   async close(): Promise<void> {
     await this.killAll();

@@ -17,7 +17,8 @@ import { StoreIdentity } from './store-identity.ts';
 export interface EtcdClientSettings {
   /** `host:port` of the members. */
   readonly endpoints: readonly string[];
-  readonly credentials: ChannelCredentials;
+  /** Asked for at each new connection. */
+  readonly credentials: () => ChannelCredentials;
   readonly user?: EtcdUser;
   readonly clock: Clock;
   readonly random: Random;

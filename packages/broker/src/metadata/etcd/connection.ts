@@ -27,7 +27,8 @@ export type Outcome<Answer> = { readonly answer: Answer } | Failure;
 export interface EtcdConnectionSettings {
   /** `host:port`. */
   readonly endpoint: string;
-  readonly credentials: ChannelCredentials;
+  /** Asked for at each new connection. */
+  readonly credentials: () => ChannelCredentials;
 }
 
 /**
@@ -129,7 +130,7 @@ export class EtcdConnection {
 
   #connect(): Client {
     const { endpoint, credentials } = this.#settings;
-    return new Client(endpoint, credentials, clientOptions);
+    return new Client(endpoint, credentials(), clientOptions);
   }
 
   #ended(): Failure {

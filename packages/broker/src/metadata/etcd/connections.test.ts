@@ -21,7 +21,7 @@ function setUp(endpoints: readonly string[]) {
   const probes: Probe[] = [];
   const connections = new EtcdConnections({
     endpoints,
-    credentials: credentials.createInsecure(),
+    credentials: () => credentials.createInsecure(),
     clock,
     random: seededRandom(1),
     suspectAfterMs: 1_000,

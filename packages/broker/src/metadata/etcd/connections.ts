@@ -12,7 +12,8 @@ import { isHopeless } from './failure.ts';
 export interface EtcdConnectionsSettings {
   /** `host:port` of the members. */
   readonly endpoints: readonly string[];
-  readonly credentials: ChannelCredentials;
+  /** Asked for at each new connection. */
+  readonly credentials: () => ChannelCredentials;
   readonly clock: Clock;
   readonly random: Random;
   /** How long a call may wait for its answer until it is looked whether another member would answer. */

@@ -185,6 +185,43 @@ describeOwn('etcd with TLS', () => {
   });
 });
 
+describeOwn('etcd whose certificates are replaced, its authority included', () => {
+  it('is reached again by calls and by watches, with what the files hold then', async () => {
+    const etcd = await EtcdServer.start({ durable: false, tls: 'mutual' });
+    const stop = new AbortController();
+    try {
+      const { caFile: etcdCaFile, client } = etcd.certificates!;
+      const files = { etcdCaFile, etcdCertFile: client.certFile, etcdKeyFile: client.keyFile };
+      const store = await open({ etcdEndpoints: etcd.endpoints, ...files });
+      const { revision } = await store.transact({ compare: [], success: [put('t/0')] });
+      const seen: number[] = [];
+      const watching = (async () => {
+        for await (const batch of store.watch({ key: 't/', end: 't0' }, revision, stop.signal))
+          seen.push(batch.revision);
+      })();
+      for (let renewal = 1; renewal <= 2; renewal += 1) {
+        await etcd.renewCertificates();
+        await etcd.killAll();
+        await etcd.startAll();
+        let written = 0;
+        await eventually('a transaction', async () => {
+          const wrote = store.transact({ compare: [], success: [put(`t/${renewal}`)] });
+          return wrote.then(
+            (result) => (written = result.revision) > 0,
+            () => false,
+          );
+        });
+        await eventually('its event', () => seen.includes(written));
+      }
+      stop.abort();
+      await watching;
+    } finally {
+      stop.abort();
+      await etcd.close();
+    }
+  });
+});
+
 describeOwn('no etcd at all', () => {
   it('is said of every kind of address that leads nowhere', async () => {
     expect(await said(open({ etcdEndpoints: [`127.0.0.1:${await freePort()}`] }, shortly))).toMatch(

@@ -27,7 +27,7 @@ export class EtcdFixture {
   ): Promise<EtcdMetadataStore> {
     const store = await EtcdMetadataStore.open({
       endpoints,
-      credentials: credentials.createInsecure(),
+      credentials: () => credentials.createInsecure(),
       prefix: this.prefix,
       clock: systemClock,
       random: seededRandom(this.#prefixes),

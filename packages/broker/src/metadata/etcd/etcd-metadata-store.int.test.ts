@@ -19,7 +19,7 @@ describe.each(etcdChoices())('$name', ({ start }) => {
     clusters += 1;
     const store = await EtcdMetadataStore.open({
       endpoints: etcd.endpoints,
-      credentials: credentials.createInsecure(),
+      credentials: () => credentials.createInsecure(),
       prefix: `/contract/${process.pid}-${clusters}/`,
       clock: systemClock,
       random: seededRandom(clusters),
@@ -35,7 +35,7 @@ describe.each(etcdChoices())('$name', ({ start }) => {
     const of = (prefix: string) =>
       EtcdMetadataStore.open({
         endpoints: etcd.endpoints,
-        credentials: credentials.createInsecure(),
+        credentials: () => credentials.createInsecure(),
         prefix: `/apart/${process.pid}/${prefix}`,
         clock: systemClock,
         random: seededRandom(1),

@@ -31,7 +31,8 @@ import { watchStream, WatchFailure } from './watch-stream.ts';
 export interface EtcdMetadataStoreOptions {
   /** `host:port` of one or more members. */
   readonly endpoints: readonly string[];
-  readonly credentials: ChannelCredentials;
+  /** Asked for at each new connection. */
+  readonly credentials: () => ChannelCredentials;
   readonly user?: EtcdUser;
   /** What all keys start with; ends in a slash. */
   readonly prefix: string;

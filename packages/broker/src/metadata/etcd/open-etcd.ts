@@ -1,10 +1,10 @@
 /** The etcd that a configuration names: its addresses, certificates and user, and the prefix of this cluster's keys. */
 import type { BrokerConfig } from '@kafscale/protocol';
-import type { Clock, Random } from '@kafscale/runtime';
+import type { Clock, Logger, Random } from '@kafscale/runtime';
 import { credentials, type ChannelCredentials } from '@grpc/grpc-js';
-import { readFile } from 'node:fs/promises';
 import { MetadataError } from '../metadata-error.ts';
 import { EtcdMetadataStore, type EtcdMetadataStoreOptions } from './etcd-metadata-store.ts';
+import { TlsFiles } from './tls-files.ts';
 
 export type EtcdConfig = Pick<
   BrokerConfig,
@@ -18,7 +18,7 @@ export type EtcdConfig = Pick<
   | 'clusterName'
 > & { readonly etcdEndpoints: readonly string[] };
 
-export type EtcdDependencies = { readonly clock: Clock; readonly random: Random } & Pick<
+export type EtcdDependencies = { readonly clock: Clock; readonly random: Random; readonly logger?: Logger } & Pick<
   EtcdMetadataStoreOptions,
   'callDeadlineMs' | 'suspectAfterMs'
 >;
@@ -34,13 +34,13 @@ const defaultPort = 2_379;
 /** Throws MetadataError with what to do about it. */
 export async function openEtcd(
   config: EtcdConfig,
-  { clock, random, ...limits }: EtcdDependencies,
+  { clock, random, logger, ...limits }: EtcdDependencies,
 ): Promise<EtcdMetadataStore> {
   const { etcdUsername: name, etcdPassword: password, etcdQuotaBytes: quotaBytes } = config;
   const addresses = config.etcdEndpoints.map(parseAddress);
   return EtcdMetadataStore.open({
     endpoints: addresses.map(({ endpoint }) => endpoint),
-    credentials: await credentialsFor(config, addresses),
+    credentials: credentialsFor(config, addresses, logger),
     prefix: etcdKeyPrefix(config),
     clock,
     random,
@@ -67,13 +67,15 @@ function parseAddress(text: string): Address {
   return { endpoint: `${host}:${port}`, scheme: scheme?.toLowerCase() as Address['scheme'] };
 }
 
-async function credentialsFor(
+/** What each connection is opened with. */
+function credentialsFor(
   { etcdCaFile, etcdCertFile, etcdKeyFile }: EtcdConfig,
   addresses: readonly Address[],
-): Promise<ChannelCredentials> {
+  logger: Logger | undefined,
+): () => ChannelCredentials {
   const hasFiles = etcdCaFile !== undefined || etcdCertFile !== undefined;
   const isSecure = hasFiles || addresses.some(({ scheme }) => scheme === 'https');
-  if (!isSecure) return credentials.createInsecure();
+  if (!isSecure) return () => credentials.createInsecure();
   const plain = addresses.find(({ scheme }) => scheme === 'http');
   if (plain !== undefined) {
     throw new MetadataError(
@@ -81,25 +83,6 @@ async function credentialsFor(
       `KAFSCALE_ETCD_ENDPOINTS: http://${plain.endpoint} is without TLS, which the other endpoints or KAFSCALE_ETCD_CA_FILE ask for; use https:// for all`,
     );
   }
-  const [ca, key, cert] = await Promise.all([
-    readPem('KAFSCALE_ETCD_CA_FILE', etcdCaFile),
-    readPem('KAFSCALE_ETCD_KEY_FILE', etcdKeyFile),
-    readPem('KAFSCALE_ETCD_CERT_FILE', etcdCertFile),
-  ]);
-  try {
-    return credentials.createSsl(ca, key, cert);
-  } catch (error) {
-    throw new MetadataError('invalid', `the TLS files for etcd do not fit together: ${String(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-async function readPem(variable: string, file: string | undefined): Promise<Buffer | null> {
-  if (file === undefined) return null;
-  try {
-    return await readFile(file);
-  } catch (error) {
-    throw new MetadataError('invalid', `${variable}: ${file} cannot be read (${String(error)})`, { cause: error });
-  }
+  const files = new TlsFiles({ etcdCaFile, etcdCertFile, etcdKeyFile }, logger);
+  return () => files.current();
 }
