@@ -49,6 +49,14 @@ export {
   maxInlineManifestBytes,
 } from './stored/flush-object.ts';
 export {
+  checkedFlushFooter,
+  type ScannedExtent,
+  type ScannedManifest,
+  scanFlushDescription,
+  scanManifest,
+  scanShelf,
+} from './stored/flush-scan.ts';
+export {
   decodeFlushFooterOf,
   decodeManifestOf,
   decodeShelfOf,

@@ -44,6 +44,8 @@ interface KeyHistory {
 const emptyStoreRevision = 1;
 const eventOverheadBytes = 128;
 
+const noValue = new Uint8Array(0);
+
 export class KeySpace {
   readonly #entries = new SortedEntries<KeyHistory>();
   readonly #leaseExists: (lease: LeaseId) => boolean;
@@ -219,7 +221,7 @@ export class KeySpace {
       const kv = asOf(entry, revision);
       if (kv === undefined) continue;
       if (items.length === limit) return { revision, items, more: true };
-      items.push(kv);
+      items.push(request.keysOnly === true ? { ...kv, value: noValue } : kv);
     }
     return { revision, items, more: false };
   }

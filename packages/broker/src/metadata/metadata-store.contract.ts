@@ -171,6 +171,16 @@ export function describeMetadataStoreContract(
         expect((await store.range({ key: 'p/1', revision: first })).revision).toBe(third);
       });
 
+      it('leaves values out when only keys are asked for', async () => {
+        const range = { key: 'p/', end: prefixEnd('p/') };
+        await apply(put('p/1', 'one'));
+        const full = await store.range(range);
+        const { items } = await store.range({ ...range, keysOnly: true });
+        expect(items.map(({ value }) => value.length)).toEqual([0]);
+        expect(items.map(({ key, modRevision }) => [key, modRevision])).toEqual([['p/1', full.revision]]);
+        expect((await store.range({ ...range, revision: full.revision, keysOnly: true })).items).toHaveLength(1);
+      });
+
       it('pages through a large range at one revision while keys change', async () => {
         const keys = Array.from({ length: 300 }, (_, index) => `p/${index.toString().padStart(4, '0')}`);
         for (let start = 0; start < keys.length; start += 100) {

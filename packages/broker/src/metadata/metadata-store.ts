@@ -32,6 +32,8 @@ export interface RangeRequest extends KeyRange {
   readonly limit?: number;
   /** Read as of this revision. Throws MetadataError `compacted` when history no longer reaches back to it. */
   readonly revision?: Revision;
+  /** Leaves every `value` empty: for who only wants to know what there is, and since when. */
+  readonly keysOnly?: boolean;
 }
 
 export interface RangeResult {

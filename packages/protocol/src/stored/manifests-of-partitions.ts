@@ -101,7 +101,8 @@ interface Split {
   readonly rest: Uint8Array;
 }
 
-function split(bytes: Uint8Array, field: number, isWanted: (value: Uint8Array) => boolean = () => true): Split {
+/** A message taken apart by one of its fields. */
+export function split(bytes: Uint8Array, field: number, isWanted: (value: Uint8Array) => boolean = () => true): Split {
   const reader = new BinaryReader(bytes);
   const taken: Uint8Array[] = [];
   const rest: Uint8Array[] = [];

@@ -9,6 +9,7 @@ import {
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
 import { MemoryObjectStore } from '../../storage/memory-object-store.ts';
+import { KnownFlushes } from './known-flushes.ts';
 import { recoverPartitions } from './recovery.ts';
 import { nothingFolded } from '../partition-log.ts';
 
@@ -42,10 +43,15 @@ const segment = (from: number, to: number): metadata.Segment => ({
   leaderEpoch: 1,
 });
 
-function setUp() {
+function setUpWith({ budgetBytes }: { readonly budgetBytes?: number | undefined }) {
   const clock = new FakeClock();
   const store = new MemoryMetadataStore({ clock });
   const objectStore = new MemoryObjectStore({ clock });
+  const callDeadlineMs = 1_000;
+  const known =
+    budgetBytes === undefined
+      ? undefined
+      : new KnownFlushes({ store, objectStore, clock, callDeadlineMs, budgetBytes });
   const sequences = new Map<string, number>();
 
   /** Commits a flush of `incarnation`; with `footer` its manifest points into the object. */
@@ -136,21 +142,27 @@ function setUp() {
     const [result] = await recoverPartitions(
       [{ topicId, partition, record: { ...full, ...record } }],
       revision ?? present,
-      { store, objectStore, clock, callDeadlineMs: 1_000 },
+      { store, objectStore, clock, callDeadlineMs, ...(known && { known }) },
     );
     return result!;
   };
-  return { clock, store, objectStore, commit, shelve, snapshot, recover };
+  return { clock, store, objectStore, known, commit, shelve, snapshot, recover };
 }
 
-type Result = Awaited<ReturnType<ReturnType<typeof setUp>['recover']>>;
+type Result = Awaited<ReturnType<ReturnType<typeof setUpWith>['recover']>>;
 const found = (result: Result) => {
   if (result.fault !== undefined) throw new Error(result.fault);
   return result;
 };
 const offsets = (result: Result) => found(result).recovered.extents.map(({ baseOffset }) => baseOffset);
 
-describe('recovery', () => {
+describe.each([
+  ['', undefined],
+  [' from what is known beforehand', 2 ** 20],
+  [' with no memory for what is known', 1],
+])('recovery%s', (_name, budgetBytes) => {
+  const setUp = () => setUpWith({ budgetBytes });
+
   it('finds nothing for a partition that nobody wrote to', async () => {
     expect(await setUp().recover()).toEqual({
       recovered: { logStartOffset: 0, nextOffset: 0, folded: nothingFolded, extents: [], epochStarts: [] },
@@ -405,7 +417,7 @@ describe('recovery', () => {
   });
 
   it('judges each partition by itself', async () => {
-    const { commit, store, objectStore, clock } = setUp();
+    const { commit, store, objectStore, clock, known } = setUp();
     await commit('a', [
       { from: 1, to: 3 },
       { partition: 1, from: 0, to: 2 },
@@ -426,7 +438,7 @@ describe('recovery', () => {
     const results = await recoverPartitions(
       [0, 1].map((partition) => ({ topicId, partition, record })),
       revision,
-      { store, objectStore, clock, callDeadlineMs: 1_000 },
+      { store, objectStore, clock, callDeadlineMs: 1_000, ...(known && { known }) },
     );
     expect(results.map(({ fault }) => fault !== undefined)).toEqual([true, false]);
   });

@@ -22,8 +22,11 @@ export function encodeTransaction(keys: EtcdKeys, { compare, success, failure = 
   });
 }
 
-function rangeRequest(keys: EtcdKeys, { limit = 0, revision = 0, ...range }: StoreRange): RangeRequest {
-  return { ...keys.range(range), limit: BigInt(limit), revision: BigInt(revision), keysOnly: false };
+function rangeRequest(
+  keys: EtcdKeys,
+  { limit = 0, revision = 0, keysOnly = false, ...range }: StoreRange,
+): RangeRequest {
+  return { ...keys.range(range), limit: BigInt(limit), revision: BigInt(revision), keysOnly };
 }
 
 function encodeCompare(keys: EtcdKeys, compare: StoreCompare): Compare {
