@@ -58,3 +58,11 @@ export {
   type ChildServerSettings,
   type ProgramOptions,
 } from '@kafscale/runtime';
+export { builtInKinds, type FakeKind, type FakeMeta, type FakeObject } from './kube/fake-kinds.ts';
+export {
+  FakeKubeApi,
+  type ApiVerb,
+  type FakeKubeApiSettings,
+  type Fault,
+  type RecordedRequest,
+} from './kube/fake-kube-api.ts';

@@ -11,6 +11,8 @@ export {
   type ConditionStatus,
   type Observation,
 } from './conditions.ts';
+export { inClusterAccess, kubeconfigAccess, type ClusterAccess } from './cluster-access.ts';
+export { createKubeClient, type KubeClientSettings } from './create-kube-client.ts';
 export {
   fieldManager,
   type ApplyOptions,
