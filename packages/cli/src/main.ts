@@ -140,6 +140,27 @@ For more than trying: run \`kafscale broker\` per machine or container against y
       await demo();
     });
 
+  program
+    .command('migrate')
+    .summary('rewrite manifests of KafScale (Go) for this operator')
+    .description(
+      'Reads Kubernetes manifests, rewrites KafscaleCluster and KafscaleTopic resources as KafScaleCluster and KafScaleTopic, and prints everything. What is changed in meaning or left out is said on standard error. Ends with exit code 1 when something has to be changed by hand.',
+    )
+    .argument('<files...>', 'manifests as YAML or JSON, - for standard input')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ kafscale migrate cluster.yaml topics.yaml > kafscale.yaml
+  $ kubectl get kafscaleclusters,kafscaletopics -o yaml | kafscale migrate - | kubectl diff -f -
+
+Records stay where they are: docs/operations/migrating.md says how to bring them over.`,
+    )
+    .action(async (files: readonly string[]) => {
+      const { migrate } = await import('./commands/migrate.ts');
+      await migrate({ files });
+    });
+
   addMaintenanceCommands(program);
   return program;
 }
