@@ -38,6 +38,7 @@ import type { MetadataStore } from './metadata/metadata-store.ts';
 import type { Session } from './metadata/session.ts';
 import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
+import { controllerMetrics, ownershipMetrics } from './metrics/ownership-metrics.ts';
 import { OwnedPartitions } from './owned-partitions.ts';
 import { ObjectNames } from './storage/object-names.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -166,6 +167,7 @@ export async function composeIncarnation(
       ...{ store, objectStore, clock, logs, appender, logger: ownershipLogger, callDeadlineMs },
     }),
     view: partitionsView(image),
+    observer: ownershipMetrics(metrics, 'topic'),
   });
 
   const tiers: StorageTiers = new StorageTiers({
@@ -224,6 +226,7 @@ export async function composeIncarnation(
     lane: coordinatorLane,
     kind: new OwnedShards(groups, ownershipLogger),
     view: groupShardsView(image),
+    observer: ownershipMetrics(metrics, 'group_shard'),
   });
   const services: Services = {
     config,
@@ -260,6 +263,7 @@ export async function composeIncarnation(
     logger: logger.child({ component: 'controller' }),
     settings: { rebalanceDelayMs: config.rebalanceDelayMs, maxMoves: maxRebalanceMoves, historyMs },
     finishDeletion: (topic) => topics.finishDeletion(topic),
+    observer: controllerMetrics(metrics),
   });
   groups.start();
   if (!ownsNothing) {

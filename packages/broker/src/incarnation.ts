@@ -13,6 +13,7 @@ import {
 } from './compose-incarnation.ts';
 import type { Services } from './handlers/services.ts';
 import { Session } from './metadata/session.ts';
+import { ownedKindNames, reportNothingOwned, reportOwned } from './metrics/ownership-metrics.ts';
 
 const incarnationBytes = 16;
 /**
@@ -78,7 +79,22 @@ export class Incarnation {
     metrics.followedPartitions.set(this.services.followed?.count ?? 0);
     metrics.topics.set([...this.services.image.topics()].length);
     metrics.consumerGroups.set(this.services.groups.groupCount);
+    this.#reportOwnership();
     this.#parts.tiers.reportMetrics();
+  }
+
+  #reportOwnership(): void {
+    const { metrics, image, session, standing, ownerships, controller } = this.#parts;
+    const isController = session.alive && controller.isController;
+    for (const [index, kind] of ownedKindNames.entries()) {
+      const ownership = ownerships[index]!;
+      reportOwned(metrics, kind, { phases: ownership.phases, census: ownership.census(), isController });
+    }
+    const known = image.controller === undefined ? undefined : image.brokerOf(image.controller);
+    metrics.controllerActive.set(isController ? 1 : 0);
+    metrics.controllerBrokerId.set(known?.brokerId ?? -1);
+    metrics.brokerDraining.set(standing.current.draining ? 1 : 0);
+    metrics.brokerCordoned.set(standing.current.cordoned ? 1 : 0);
   }
 
   /**
@@ -88,7 +104,8 @@ export class Incarnation {
   async drain(limitMs: number): Promise<void> {
     if (this.#parts.session.endReason !== undefined) return;
     const { incarnation } = this.#parts.session;
-    const { clock } = this.services;
+    const { clock, metrics } = this.services;
+    const sinceMs = clock.monotonicMs();
     try {
       const outcome = await drain(
         {
@@ -100,6 +117,8 @@ export class Incarnation {
         },
         limitMs,
       );
+      metrics.drains.inc({ outcome });
+      metrics.drainDurationSeconds.observe((clock.monotonicMs() - sinceMs) / 1_000);
       if (outcome === 'empty') await clock.sleep(farewellMs);
       if (outcome !== 'late') return;
       const partitions = this.#parts.ownerships.reduce((sum, { count }) => sum + count, 0);
@@ -117,6 +136,7 @@ export class Incarnation {
   async close(): Promise<void> {
     this.#parts.stopUpkeep();
     this.#parts.controller.close();
+    reportNothingOwned(this.#parts.metrics);
     this.services.topics.close();
     this.services.finder.close();
     for (const ownership of this.#parts.ownerships) ownership.close();

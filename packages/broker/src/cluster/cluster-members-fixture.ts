@@ -9,6 +9,8 @@ import { MemoryMetadataStore } from '../metadata/memory-metadata-store.ts';
 import { prefixEnd, type MetadataStore } from '../metadata/metadata-store.ts';
 import { Session } from '../metadata/session.ts';
 import { WatchedMetadataImage } from '../metadata/watched-metadata-image.ts';
+import { createMetrics, type BrokerMetrics } from '../metrics/metrics.ts';
+import { controllerMetrics, ownershipMetrics } from '../metrics/ownership-metrics.ts';
 import { registerBroker, storeStanding } from './broker-registration.ts';
 import { BrokerStanding, inService } from './broker-standing.ts';
 import { Controller, type ControllerSettings } from './controller.ts';
@@ -27,6 +29,7 @@ export interface Member {
   readonly ownership: Ownership;
   readonly shards: Ownership;
   readonly standing: BrokerStanding;
+  readonly metrics: BrokerMetrics;
   /** Partitions in service, as `<topic name>/<partition>` with the epoch. */
   readonly serving: ReadonlyMap<string, number>;
   /** How long giving up takes, as the last flush does. */
@@ -65,11 +68,13 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
     const parts = { store: own, clock, random, logger: silentLogger, incarnation };
     const image = await WatchedMetadataImage.open({ ...parts, clusterId: 'cluster' });
     const serving = new Map<string, number>();
+    const metrics = createMetrics();
     const common = { ...parts, upkeepLane: session.lane('upkeep'), brokerId, callDeadlineMs };
     const ownership = new Ownership({
       ...common,
       lane: session.lane('data'),
       view: partitionsView(image),
+      observer: ownershipMetrics(metrics, 'topic'),
       kind: {
         open: (acquired) => {
           for (const { topicName, partition, record } of acquired) {
@@ -92,11 +97,13 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
       ...common,
       lane: session.lane('coordinator'),
       view: groupShardsView(image),
+      observer: ownershipMetrics(metrics, 'group_shard'),
       kind: nothingToDo,
     });
     const controller = new Controller({
       ...{ ...parts, lane: session.lane('upkeep'), image, callDeadlineMs },
       settings: { rebalanceDelayMs: 0, maxMoves: 1_000, historyMs: 60_000, ...settings },
+      observer: controllerMetrics(metrics),
     });
     const close = () => {
       controller.close();
@@ -104,7 +111,7 @@ export function clusterMembers(settings: Partial<ControllerSettings> = {}) {
       shards.close();
     };
     const member: Member = {
-      ...{ incarnation, session, image, controller, ownership, shards, serving, standing },
+      ...{ incarnation, session, image, controller, ownership, shards, serving, standing, metrics },
       barrierMs: 0,
       kill: () => {
         line.dead = true;

@@ -13,6 +13,7 @@ import type { MetadataStore, Revision } from '../metadata/metadata-store.ts';
 import { HeldRecords, type ChangeRecord, type HeldRecord, type RecordUpdate } from './held-records.ts';
 import type { AcquiredPartition, OwnedKind, OwnedTopic } from './owned-kind.ts';
 import { OwnerReads } from './owner-reads.ts';
+import { ownershipCensus, type OwnershipCensus } from './ownership-census.ts';
 import type { OwnershipView } from './ownership-view.ts';
 import { Rounds, type Scope } from './rounds.ts';
 import {
@@ -45,11 +46,26 @@ export interface OwnershipDependencies {
   readonly brokerId: number;
   /** How long one read of the store may take; it is tried again. */
   readonly callDeadlineMs: number;
+  readonly observer?: OwnershipObserver;
+}
+
+/** Told of changes of owners, partition by partition counted. */
+export interface OwnershipObserver {
+  /** They serve, so long after they were found to be taken: from dead brokers, from their givers, and `all` with those of nobody. */
+  opened(opened: { readonly takenOver: number; readonly received: number; readonly all: number }, tookMs: number): void;
+  notOpened(partitions: number): void;
+  /** Their records name the heir, so long after they stopped to take batches. */
+  given(partitions: number, tookMs: number): void;
+  notGiven(partitions: number): void;
 }
 
 /** What is ours and not open yet. */
 interface Acquired {
   readonly partitions: AcquiredPartition[];
+  readonly sinceMs: number;
+  /** How many of them a dead broker had, and how many were handed to us. */
+  takenOver: number;
+  received: number;
   /** All of them are ours at this revision, so nobody else adds to them after it. */
   revision: Revision;
 }
@@ -124,6 +140,18 @@ export class Ownership {
     }
   }
 
+  /** How many of `partitions` are in which phase. */
+  get phases(): Record<HeldRecord['phase'], number> {
+    const phases = { opening: 0, open: 0, leaving: 0 };
+    for (const { phase } of this.partitions()) phases[phase] += 1;
+    return phases;
+  }
+
+  /** How far what is owned is from what is assigned. */
+  census(): OwnershipCensus {
+    return ownershipCensus(this.#dependencies.view, this.#me.incarnation);
+  }
+
   /** Resolves when `count` may have changed, or `signal` aborts. */
   changed(signal: AbortSignal): Promise<void> {
     return this.#changed.wait(signal);
@@ -183,7 +211,8 @@ export class Ownership {
 
   async #acquire(scope: Scope): Promise<void> {
     this.#forgetTopics();
-    const acquired: Acquired = { partitions: [], revision: 0 };
+    const sinceMs = this.#dependencies.clock.monotonicMs();
+    const acquired: Acquired = { partitions: [], sinceMs, takenOver: 0, received: 0, revision: 0 };
     try {
       for (const candidates of inGroups(this.#candidates(scope), partitionsPerTransaction)) {
         await this.#take(candidates, acquired);
@@ -246,6 +275,7 @@ export class Ownership {
       if (isOurs && !stored.topicLives) orphaned.push(stored);
       else if (isOurs && record.leaderEpoch > this.#lastEpoch(topic.topicId, partition)) {
         this.#hold(acquired, stored, { record, modRevision: stored.modRevision, knownAt: readAt });
+        acquired.received += 1;
       } else if (stored.topicLives && (isOurs || this.#mayTake(stored))) free.push(stored);
       else this.#unstrand(topic.topicId, partition);
     }
@@ -254,6 +284,8 @@ export class Ownership {
       for (const stored of group) {
         const record = nextRecord(stored.record, this.#me);
         this.#hold(acquired, stored, { record, modRevision, knownAt: modRevision });
+        const previous = stored.record?.owner ?? '';
+        if (previous !== '' && previous !== this.#me.incarnation) acquired.takenOver += 1;
       }
     }
     await this.#release(orphaned);
@@ -277,12 +309,13 @@ export class Ownership {
     acquired.revision = Math.max(acquired.revision, knownAt);
   }
 
-  async #open({ partitions, revision }: Acquired): Promise<void> {
+  async #open({ partitions, sinceMs, takenOver, received, revision }: Acquired): Promise<void> {
     if (partitions.length === 0) return;
-    const { kind } = this.#dependencies;
+    const { kind, clock, observer } = this.#dependencies;
     try {
       await kind.open(partitions, revision);
     } catch (error) {
+      observer?.notOpened(partitions.length);
       // Some of them may serve already. Nothing of theirs may be on its way when they are taken anew.
       await kind.giveUp(partitions.map(({ record: { leaderEpoch }, ...partition }) => ({ ...partition, leaderEpoch })));
       for (const partition of partitions) {
@@ -292,6 +325,7 @@ export class Ownership {
       throw error;
     }
     for (const { topicId, partition } of partitions) this.#held.get(topicId, partition)!.phase = 'open';
+    observer?.opened({ takenOver, received, all: partitions.length }, clock.monotonicMs() - sinceMs);
     this.#changed.notify();
     this.#departures.wake(new Set(partitions.map(({ topicId }) => topicId)));
   }
@@ -361,6 +395,7 @@ export class Ownership {
 
   /** None of them is held any more when this resolves, be it another's or ours to be taken anew. */
   async #giveUp(leaving: readonly Leaving[]): Promise<void> {
+    const sinceMs = this.#dependencies.clock.monotonicMs();
     const all = leaving.map(({ held }) => held);
     for (const held of all) held.phase = 'leaving';
     const nextOffsets = await this.#dependencies.kind.giveUp(
@@ -376,14 +411,15 @@ export class Ownership {
     }
     let refusal: Error | undefined;
     for (const handOvers of byHeir.values()) {
-      for (const group of inTransactions(handOvers)) refusal = (await this.#commitHandOver(group)) ?? refusal;
+      for (const group of inTransactions(handOvers)) refusal = (await this.#commitHandOver(group, sinceMs)) ?? refusal;
     }
     // The view may show an heir for a while that has gone: not to be tried again at once.
     if (refusal !== undefined) throw refusal;
   }
 
   /** All of one heir. Resolves with why they were refused. */
-  async #commitHandOver(group: readonly HandOver[]): Promise<Error | undefined> {
+  async #commitHandOver(group: readonly HandOver[], sinceMs: number): Promise<Error | undefined> {
+    const { clock, observer } = this.#dependencies;
     const { heir } = group[0]!;
     let refusal: Error | undefined;
     try {
@@ -391,6 +427,10 @@ export class Ownership {
     } catch (error) {
       if (!(error instanceof MetadataError) || error.kind === 'fenced') throw error;
       refusal = error;
+    }
+    if (heir !== noOwner && heir !== this.#me) {
+      if (refusal === undefined) observer?.given(group.length, clock.monotonicMs() - sinceMs);
+      else observer?.notGiven(group.length);
     }
     for (const { held } of group) {
       this.#held.remove(held);

@@ -114,6 +114,9 @@ export const fetchHandler = defineHandler({
     for (const [index, partition] of partitions.entries()) {
       if (!isIncluded[index]) continue;
       const result = results[index]!;
+      if (result.error === undefined) {
+        services.metrics.sawConsumerLag(Math.max(0, result.highWatermark - partition.fetchOffset));
+      }
       partitionsOf(topics, partition, apiVersion).push(
         result.error === undefined
           ? readPartition(partition.partition, result, request.isolationLevel === readCommitted)

@@ -30,6 +30,8 @@ const histogram = <const Labels extends readonly string[] = readonly []>(
 const secondBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const millisecondBuckets = secondBuckets.map((seconds) => seconds * 1_000);
 const byteBuckets = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536].map((kibibytes) => kibibytes * 1_024);
+const drainBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const lagBuckets = [0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const countBuckets = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
 
 export const metricDefinitions = {
@@ -51,6 +53,17 @@ export const metricDefinitions = {
   requestErrors: counter('kafscale_request_errors_total', 'Requests that failed as a whole.', ['api', 'error']),
   adminRequests: counter('kafscale_admin_requests_total', 'Admin requests received.', ['api']),
   adminRequestErrors: counter('kafscale_admin_request_errors_total', 'Admin requests that failed as a whole.', ['api']),
+  adminRequestLatencyMsAvg: gauge(
+    'kafscale_admin_request_latency_ms_avg',
+    'Mean milliseconds from the arrival of an admin request to its answer, of the last minute; 0 when there was none.',
+    ['api'],
+  ),
+  consumerLag: histogram(
+    'kafscale_consumer_lag',
+    'Records between the offset a consumer fetched from and the high watermark, of every partition in an answer with news of it.',
+    lagBuckets,
+  ),
+  consumerLagMax: gauge('kafscale_consumer_lag_max', 'The largest of these since the last scrape, in records.'),
 
   connections: gauge('kafscale_connections', 'Open client connections.'),
   connectionsOpened: counter('kafscale_connections_opened_total', 'Client connections taken on.'),
@@ -194,6 +207,77 @@ export const metricDefinitions = {
   ),
 
   partitions: gauge('kafscale_partitions', 'Partitions this broker owns.'),
+  ownedPartitions: gauge(
+    'kafscale_owned_partitions',
+    'Partitions (`kind="topic"`) and shards of groups (`kind="group_shard"`) whose record names this broker: being opened, in service (`open`), or on their way to another broker (`leaving`).',
+    ['kind', 'phase'],
+  ),
+  wantedPartitions: gauge('kafscale_wanted_partitions', 'What is assigned to this broker and does not name it yet.', [
+    'kind',
+  ]),
+  unownedPartitions: gauge(
+    'kafscale_unowned_partitions',
+    'What no living broker owns, in the whole cluster: only the controller says so, the others 0.',
+    ['kind'],
+  ),
+  misplacedPartitions: gauge(
+    'kafscale_misplaced_partitions',
+    'What a living broker owns although it is assigned to another, in the whole cluster: only the controller says so, the others 0.',
+    ['kind'],
+  ),
+  takeovers: counter('kafscale_takeovers_total', 'Partitions taken here from brokers whose session had ended.', [
+    'kind',
+  ]),
+  takeoverDurationSeconds: histogram(
+    'kafscale_takeover_duration_seconds',
+    'Seconds from finding that a partition is to be taken to serving it, for each one taken from nobody, from a dead broker or from its giver.',
+    secondBuckets,
+    ['kind'],
+  ),
+  handOvers: counter(
+    'kafscale_handovers_total',
+    'Partitions that changed owners between living brokers: `given` by this one, or `received`.',
+    ['kind', 'direction'],
+  ),
+  handOverDurationSeconds: histogram(
+    'kafscale_handover_duration_seconds',
+    'Seconds from the moment a partition takes no more batches here until its record names the heir, for each one given.',
+    secondBuckets,
+    ['kind'],
+  ),
+  handOverFailures: counter(
+    'kafscale_handover_failures_total',
+    'Partitions that were to be given to another broker and stayed, since that one had gone.',
+    ['kind'],
+  ),
+  openFailures: counter(
+    'kafscale_partition_open_failures_total',
+    'Partitions that could not be opened when this broker came to own them; they are tried again.',
+    ['kind'],
+  ),
+  drains: counter(
+    'kafscale_drains_total',
+    'Drains before a stop: everything handed over (`empty`), nobody there to take it (`alone`), or out of time (`late`).',
+    ['outcome'],
+  ),
+  drainDurationSeconds: histogram('kafscale_drain_duration_seconds', 'Seconds of a drain before a stop.', drainBuckets),
+  brokerDraining: gauge('kafscale_broker_draining', '1 while this broker is to own nothing, otherwise 0.'),
+  brokerCordoned: gauge('kafscale_broker_cordoned', '1 while this broker is to be given nothing more, otherwise 0.'),
+
+  controllerActive: gauge('kafscale_controller_active', '1 on the broker that is the controller, otherwise 0.'),
+  controllerBrokerId: gauge(
+    'kafscale_controller_broker_id',
+    'Id of the broker that is the controller, as this broker knows it; -1 when it knows of none.',
+  ),
+  controllerElections: counter('kafscale_controller_elections_total', 'How often this broker became the controller.'),
+  controllerFailures: counter(
+    'kafscale_controller_failures_total',
+    'Rounds of the controller on this broker that failed and are tried again.',
+  ),
+  assignmentsWritten: counter(
+    'kafscale_assignments_written_total',
+    "Assignments of a topic's partitions to brokers that this broker wrote as the controller.",
+  ),
   followedPartitions: gauge(
     'kafscale_followed_partitions',
     'Partitions of other brokers whose log is open here, on a broker that only reads.',

@@ -35,6 +35,23 @@ describe('the metrics of the broker', () => {
         'kafscale_s3_download_duration_ms',
         'kafscale_segment_flush_duration_seconds',
         'kafscale_cache_hit_ratio',
+        'kafscale_s3_health_state',
+        'kafscale_s3_latency_ms_avg',
+        'kafscale_s3_error_rate',
+        'kafscale_s3_state_duration_seconds',
+        'kafscale_produce_rps',
+        'kafscale_fetch_rps',
+        'kafscale_produce_latency_ms',
+        'kafscale_consumer_lag',
+        'kafscale_consumer_lag_max',
+        'kafscale_broker_uptime_seconds',
+        'kafscale_broker_cpu_percent',
+        'kafscale_broker_mem_alloc_bytes',
+        'kafscale_broker_mem_sys_bytes',
+        'kafscale_broker_heap_inuse_bytes',
+        'kafscale_admin_requests_total',
+        'kafscale_admin_request_errors_total',
+        'kafscale_admin_request_latency_ms_avg',
       ]),
     );
   });
@@ -58,6 +75,31 @@ describe('the metrics of the broker', () => {
     expect(text).toContain('kafscale_request_errors_total{api="CreateTopics",error="UNKNOWN_SERVER_ERROR"} 1');
     expect(text).toContain('kafscale_request_duration_seconds_bucket{le="0.025",api="CreateTopics"} 1');
     expect(text).toContain('kafscale_request_duration_seconds_bucket{le="0.01",api="CreateTopics"} 0');
+  });
+});
+
+describe('what dashboards ask of a window', () => {
+  it('is the mean latency of the admin requests of the last minute', async () => {
+    const clock = new FakeClock();
+    const metrics = createMetrics();
+    const requests = new RequestMetrics(metrics, clock);
+    const createTopics = apis.find(({ name }) => name === 'CreateTopics')!;
+    const shown = async () => /latency_ms_avg\{api="CreateTopics"\} (\S+)/.exec((await metrics.scrape()).text)?.[1];
+    requests.answered(createTopics, 20);
+    requests.answered(createTopics, 40);
+    expect(await shown()).toBe('30');
+    clock.advance(61_000);
+    expect(await shown()).toBe('0');
+  });
+
+  it('is the largest lag since the last scrape, and how often there was which', async () => {
+    const metrics = createMetrics();
+    for (const lag of [0, 7, 2]) metrics.sawConsumerLag(lag);
+    const { text } = await metrics.scrape();
+    expect(text).toContain('kafscale_consumer_lag_max 7');
+    expect(text).toContain('kafscale_consumer_lag_bucket{le="1"} 1');
+    expect(text).toContain('kafscale_consumer_lag_bucket{le="10"} 3');
+    expect((await metrics.scrape()).text).toContain('kafscale_consumer_lag_max 0');
   });
 });
 

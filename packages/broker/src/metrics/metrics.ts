@@ -12,27 +12,60 @@ type InstrumentOf<Definition extends MetricDefinition> = Definition['type'] exte
 
 export type Instruments = { readonly [Key in keyof Definitions]: InstrumentOf<Definitions[Key]> };
 
+export interface MetricTotals {
+  readonly gauges: Readonly<Record<string, number>>;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 export interface BrokerMetrics extends Instruments {
+  /** So far behind the high watermark was a consumer, in records. */
+  sawConsumerLag(records: number): void;
   /** Runs `update` before every scrape, for gauges that are read rather than counted. */
   beforeScrape(update: () => void): void;
   /** All metrics in Prometheus text format, with its content type. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Gauges without labels and counters over all labels, by name. */
+  totals(): Promise<MetricTotals>;
 }
 
 export function createMetrics(): BrokerMetrics {
   const registry = new Registry();
   const updates: (() => void)[] = [];
+  let largestLag = 0;
   const instruments = Object.fromEntries(
     Object.entries(metricDefinitions).map(([key, definition]) => [key, createInstrument(definition, registry)]),
   ) as unknown as Instruments;
+  updates.push(() => {
+    instruments.consumerLagMax.set(largestLag);
+    largestLag = 0;
+  });
   return {
     ...instruments,
+    sawConsumerLag(records) {
+      instruments.consumerLag.observe(records);
+      largestLag = Math.max(largestLag, records);
+    },
     beforeScrape: (update) => void updates.push(update),
     async scrape() {
       for (const update of updates) update();
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
+    async totals() {
+      for (const update of updates) update();
+      return { gauges: await sums(instruments, 'gauge'), counters: await sums(instruments, 'counter') };
+    },
   };
+}
+
+/** Of gauges with labels there is no sum that means anything. */
+async function sums(instruments: Instruments, type: 'gauge' | 'counter'): Promise<Readonly<Record<string, number>>> {
+  const totals: Record<string, number> = {};
+  for (const [key, definition] of Object.entries(metricDefinitions) as [keyof Definitions, MetricDefinition][]) {
+    if (definition.type !== type || (type === 'gauge' && definition.labels.length > 0)) continue;
+    const { values } = await (instruments[key] as Gauge | Counter).get();
+    totals[definition.name] = values.reduce((sum, { value }) => sum + value, 0);
+  }
+  return totals;
 }
 
 function createInstrument(definition: MetricDefinition, registry: Registry) {

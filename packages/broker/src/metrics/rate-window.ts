@@ -1,4 +1,4 @@
-/** Events per second over the last minute, in one slot per second. */
+/** Events per second over the last minute, or how much they came to, in one slot per second. */
 import type { Clock } from '@kafscale/runtime';
 
 const windowSeconds = 60;
@@ -17,16 +17,21 @@ export class RateWindow {
   }
 
   /** Counts an event that happened at `nowMs` of the monotonic clock. */
-  add(nowMs: number): void {
+  add(nowMs: number, amount = 1): void {
     this.#advance(nowMs);
     const slot = this.#second % windowSeconds;
-    this.#slots[slot] = this.#slots[slot]! + 1;
+    this.#slots[slot] = this.#slots[slot]! + amount;
+  }
+
+  /** Of the last minute. */
+  total(): number {
+    this.#advance(this.#clock.monotonicMs());
+    return this.#slots.reduce((sum, amount) => sum + amount, 0);
   }
 
   perSecond(): number {
-    this.#advance(this.#clock.monotonicMs());
-    const seconds = Math.min(windowSeconds, this.#second - this.#startSecond + 1);
-    return this.#slots.reduce((sum, count) => sum + count, 0) / seconds;
+    const total = this.total();
+    return total / Math.min(windowSeconds, this.#second - this.#startSecond + 1);
   }
 
   #advance(nowMs: number): void {

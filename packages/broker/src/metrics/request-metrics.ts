@@ -35,7 +35,13 @@ const adminApis: ReadonlySet<string> = new Set([
 interface ApiInstruments {
   readonly name: string;
   readonly duration: { observe(seconds: number): void };
-  readonly admin: { inc(): void } | undefined;
+  readonly admin: AdminInstruments | undefined;
+}
+
+interface AdminInstruments {
+  readonly requests: { inc(): void };
+  readonly answered: RateWindow;
+  readonly tookMs: RateWindow;
 }
 
 interface CountedApi {
@@ -45,17 +51,25 @@ interface CountedApi {
 
 export class RequestMetrics {
   readonly #metrics: BrokerMetrics;
+  readonly #clock: Clock;
   readonly #apis: (ApiInstruments | undefined)[] = [];
   readonly #produceRate: RateWindow;
   readonly #fetchRate: RateWindow;
 
   constructor(metrics: BrokerMetrics, clock: Clock) {
     this.#metrics = metrics;
+    this.#clock = clock;
     this.#produceRate = new RateWindow(clock);
     this.#fetchRate = new RateWindow(clock);
     metrics.beforeScrape(() => {
       metrics.produceRps.set(this.#produceRate.perSecond());
       metrics.fetchRps.set(this.#fetchRate.perSecond());
+      for (const instruments of this.#apis) {
+        if (instruments?.admin === undefined) continue;
+        const { answered, tookMs } = instruments.admin;
+        const latencyMs = tookMs.total() / Math.max(1, answered.total());
+        metrics.adminRequestLatencyMsAvg.set({ api: instruments.name }, latencyMs);
+      }
     });
   }
 
@@ -67,12 +81,18 @@ export class RequestMetrics {
       this.#metrics.fetchRequests.inc();
       this.#fetchRate.add(nowMs);
     } else {
-      this.#of(api).admin?.inc();
+      this.#of(api).admin?.requests.inc();
     }
   }
 
   answered(api: CountedApi, durationMs: number): void {
-    this.#of(api).duration.observe(durationMs / 1_000);
+    const { duration, admin } = this.#of(api);
+    duration.observe(durationMs / 1_000);
+    if (admin !== undefined) {
+      const nowMs = this.#clock.monotonicMs();
+      admin.answered.add(nowMs);
+      admin.tookMs.add(nowMs, durationMs);
+    }
     if (api.key === produce.key) this.#metrics.produceLatencyMs.observe(durationMs);
   }
 
@@ -85,7 +105,13 @@ export class RequestMetrics {
     return (this.#apis[api.key] ??= {
       name: api.name,
       duration: this.#metrics.requestDurationSeconds.labels({ api: api.name }),
-      admin: adminApis.has(api.name) ? this.#metrics.adminRequests.labels({ api: api.name }) : undefined,
+      admin: adminApis.has(api.name)
+        ? {
+            requests: this.#metrics.adminRequests.labels({ api: api.name }),
+            answered: new RateWindow(this.#clock),
+            tookMs: new RateWindow(this.#clock),
+          }
+        : undefined,
     });
   }
 }
