@@ -28,7 +28,7 @@ const requestsPerSecond = (megabytesPerSecond * 1e6) / (batchBytes * partitionsP
 const maxOutstanding = 400;
 const sampleMs = 10_000;
 /** Records live so long, so that a run of an hour fits on a disk. */
-const retentionMs = 120_000;
+const retentionMs = 240_000;
 const growthAllowed = 1.1;
 const settledAfterSeconds = 600;
 const judgedFromMinutes = 30;
@@ -44,6 +44,10 @@ interface Sample {
   readonly etcdKBps: number;
   readonly manifests: number;
   readonly shelves: number;
+  /** Record batches in flush objects that wait to be folded, those that are too young included. */
+  readonly unfoldedMB: number;
+  /** By how much the slowest broker holds its answers back. */
+  readonly delayMs: number;
   readonly largestRssMB: number;
 }
 
@@ -54,7 +58,7 @@ class SteadyLoad {
   readonly reasons = new Map<string, number>();
   readonly #cluster: ClusterUnderTest;
   readonly #client: ClusterClient;
-  readonly #records = encodeRecordBatch({ records: [{ value: randomBytes(batchBytes - 80) }] });
+  readonly #value = randomBytes(batchBytes - 80);
   #ledBy = new Map<number, number[]>();
   #outstanding = 0;
   #leadersAreOld = true;
@@ -98,17 +102,16 @@ class SteadyLoad {
 
   async #send(brokerId: number, indexes: readonly number[]): Promise<void> {
     this.#outstanding += 1;
+    const records = encodeRecordBatch({ records: [{ timestamp: Date.now(), value: this.#value }] });
     try {
       const { responses } = await this.#client.ask(this.#cluster.broker(brokerId).port, produce, 9, {
         transactionalId: null,
         acks: -1,
         timeoutMs: 30_000,
-        topicData: [
-          { name: topic, topicId: '', partitionData: indexes.map((index) => ({ index, records: this.#records })) },
-        ],
+        topicData: [{ name: topic, topicId: '', partitionData: indexes.map((index) => ({ index, records })) }],
       });
       for (const { errorCode } of responses[0]!.partitionResponses) {
-        if (errorCode === ErrorCode.NONE) this.ackedBytes += this.#records.length;
+        if (errorCode === ErrorCode.NONE) this.ackedBytes += records.length;
         else this.#refuse(describeError(errorCode).name, 1);
       }
     } catch (error) {
@@ -170,6 +173,8 @@ async function look(
       etcdKBps: (totals.etcdBytes - before.etcdBytes) / elapsed / 1e3,
       manifests: sum('kafscale_manifests'),
       shelves: sum('kafscale_shelves'),
+      unfoldedMB: sum('kafscale_unfolded_bytes') / 1e6,
+      delayMs: Math.max(...brokers.map((text) => metricOf(text, 'kafscale_produce_delay_seconds'))) * 1e3,
       largestRssMB: Math.max(...cluster.running.map(({ process }) => process.residentBytes())) / 1e6,
     },
   };
@@ -185,6 +190,8 @@ const columns: readonly (keyof Sample)[] = [
   'etcdKBps',
   'manifests',
   'shelves',
+  'unfoldedMB',
+  'delayMs',
   'largestRssMB',
 ];
 const line = (sample: Sample): string =>

@@ -31,14 +31,15 @@ import { SessionOwnershipProof } from './log/session-ownership-proof.ts';
 import { StoredLogStarts } from './log/stored-log-starts.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
 import { startProducerExpiry } from './log/upkeep/producer-expiry.ts';
-import { startRetention } from './log/upkeep/retention.ts';
+import { RetentionLines } from './log/upkeep/retained-from.ts';
+import { retainedFrom, startRetention } from './log/upkeep/retention.ts';
+import { longestFoldWaitMs } from './log/upkeep/folding.ts';
 import { StorageTiers } from './log/upkeep/storage-tiers.ts';
 import { openLogWriting } from './log/write/log-writing.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
 import type { Session } from './metadata/session.ts';
 import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
-import { controllerMetrics, ownershipMetrics } from './metrics/ownership-metrics.ts';
 import { OwnedPartitions } from './owned-partitions.ts';
 import { ObjectNames } from './storage/object-names.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -167,7 +168,6 @@ export async function composeIncarnation(
       ...{ store, objectStore, clock, logs, appender, logger: ownershipLogger, callDeadlineMs },
     }),
     view: partitionsView(image),
-    observer: ownershipMetrics(metrics, 'topic'),
   });
 
   const tiers: StorageTiers = new StorageTiers({
@@ -176,6 +176,7 @@ export async function composeIncarnation(
     lane: session.lane('upkeep'),
     committedBatchesOf: (log) => appender.committedBatchesOf(log),
     updateRecords: (changes) => ownership.updateRecords(changes),
+    retainedFrom: (log) => retainedFrom(log, retention),
     isController: () => controller.isController,
     canStore: () => dependencies.storeHealth?.canWrite !== false,
     unique: () => random.bytes(uniqueBytes).toString('base64url'),
@@ -200,6 +201,11 @@ export async function composeIncarnation(
     callDeadlineMs,
     refresh: ownsNothing ? new FollowedRecordRefresh({ store, clock, callDeadlineMs }) : undefined,
   });
+  const retention = {
+    lines: new RetentionLines(spans),
+    configOf: (topicId: string) => image.topicById(topicId)?.config,
+    clock,
+  };
   const followed = ownsNothing
     ? new FollowedLogs({
         ...{ store, objectStore, clock, random, callDeadlineMs },
@@ -226,7 +232,6 @@ export async function composeIncarnation(
     lane: coordinatorLane,
     kind: new OwnedShards(groups, ownershipLogger),
     view: groupShardsView(image),
-    observer: ownershipMetrics(metrics, 'group_shard'),
   });
   const services: Services = {
     config,
@@ -263,7 +268,6 @@ export async function composeIncarnation(
     logger: logger.child({ component: 'controller' }),
     settings: { rebalanceDelayMs: config.rebalanceDelayMs, maxMoves: maxRebalanceMoves, historyMs },
     finishDeletion: (topic) => topics.finishDeletion(topic),
-    observer: controllerMetrics(metrics),
   });
   groups.start();
   if (!ownsNothing) {
@@ -272,13 +276,11 @@ export async function composeIncarnation(
   }
   const stopExpiry = startProducerExpiry(appender, config.producerIdExpirationMs, clock);
   const stopRetention = startRetention({
-    logs,
+    ...{ ...retention, logs },
     logStarts: services.logStarts,
-    spans,
-    configOf: (topicId) => image.topicById(topicId)?.config,
-    clock,
     logger: logger.child({ component: 'retention' }),
     intervalMs: config.retentionCheckIntervalMs,
+    foldWaitMs: longestFoldWaitMs(config.foldAfterMs),
   });
   const keeper = Keeper.start({
     metadataStore: store,

@@ -16,6 +16,7 @@ import {
   type Revision,
 } from '../metadata/metadata-store.ts';
 import { planAssignments, type TopicToAssign } from './assignment.ts';
+import { History, historyLookMs } from './history.ts';
 import { groupShardsTopic, type OwnedTopic } from './owned-kind.ts';
 import { Rounds } from './rounds.ts';
 import { absent, unchanged } from './topic-operations.ts';
@@ -25,7 +26,7 @@ export interface ControllerSettings {
   readonly rebalanceDelayMs: number;
   /** How many partitions may be on their way from one living owner to another for that reason. */
   readonly maxMoves: number;
-  /** The store's history reaches back this far, and no further than twice as far. */
+  /** As of History. */
   readonly historyMs: number;
 }
 
@@ -41,17 +42,8 @@ export interface ControllerDependencies {
   /** How long one read of the store may take. */
   readonly callDeadlineMs: number;
   readonly settings: ControllerSettings;
-  readonly observer?: ControllerObserver;
   /** Frees the name of a topic whose partitions nobody owns any more, in case the broker that began to delete it is gone. */
   readonly finishDeletion?: (topic: TopicImage) => Promise<void>;
-}
-
-/** Told what the controller does. */
-export interface ControllerObserver {
-  elected(): void;
-  /** So many topics' assignments were stored. */
-  assigned(topics: number): void;
-  failed(): void;
 }
 
 const assignmentsPerTransaction = 50;
@@ -73,7 +65,6 @@ export class Controller {
   readonly #assigned = new Map<TopicId, readonly string[]>();
   #brokersKey = '';
   #brokersSinceMs = -Infinity;
-  #historyRevision: Revision | undefined;
   readonly #timers = new Map<string, CancelTimer>();
   #stopListening: (() => void) | undefined;
 
@@ -87,10 +78,7 @@ export class Controller {
       isOver: (error) => {
         if (error instanceof MetadataError && error.kind === 'fenced') return true;
         if (error instanceof MetadataError && error.kind === 'conflict') logger.debug({ err: error }, 'planning again');
-        else {
-          dependencies.observer?.failed();
-          logger.warn({ err: error }, 'the controller could not do its work; trying again');
-        }
+        else logger.warn({ err: error }, 'the controller could not do its work; trying again');
         return false;
       },
       spacingMs: planSpacingMs,
@@ -104,7 +92,9 @@ export class Controller {
   /** Resolves when there is a controller, and everything is assigned if we are it. */
   async start(): Promise<void> {
     this.#stopListening = this.#dependencies.image.onChange(() => this.#rounds.wake());
-    this.#repeat('history', this.#dependencies.settings.historyMs, () => this.#compactHistory());
+    const { historyMs } = this.#dependencies.settings;
+    const history = new History({ ...this.#dependencies, historyMs });
+    this.#repeat('history', Math.min(historyLookMs, historyMs), () => history.look());
     this.#repeat('deletions', deletionsEveryMs, () => this.#finishDeletions());
     await this.#rounds.complete();
   }
@@ -154,7 +144,6 @@ export class Controller {
     const electedAt = await lane.commit({ compare, operations: [{ type: 'put', key, value }] });
     await this.#readAssignments();
     this.#electedAt = electedAt;
-    this.#dependencies.observer?.elected();
     logger.info({ epoch: Number(epoch) }, 'this broker is the controller');
     return true;
   }
@@ -242,7 +231,6 @@ export class Controller {
       });
       await this.#dependencies.lane.commit({ compare, operations });
       for (const { topicId, owners } of group) this.#assigned.set(topicId, owners);
-      this.#dependencies.observer?.assigned(group.length);
       from = to;
     }
   }
@@ -269,17 +257,6 @@ export class Controller {
       name,
       clock.schedule(everyMs, () => void run()),
     );
-  }
-
-  /** Drops what was history the last time already. */
-  async #compactHistory(): Promise<void> {
-    const { store, clock, callDeadlineMs } = this.#dependencies;
-    const bounded = <Result>(work: (signal: AbortSignal) => Promise<Result>) =>
-      withDeadline(clock, callDeadlineMs, work);
-    const { revision } = await bounded((signal) => store.range({ key: metadataKeys.controller }, signal));
-    const before = this.#historyRevision;
-    this.#historyRevision = revision;
-    if (before !== undefined && before < revision) await bounded((signal) => store.compact(before, signal));
   }
 
   async #finishDeletions(): Promise<void> {

@@ -8,7 +8,7 @@ import type { Lane } from '../metadata/lane.ts';
 import { MetadataError } from '../metadata/metadata-error.ts';
 import type { TopicId } from '../metadata/metadata-image.ts';
 import type { Revision } from '../metadata/metadata-store.ts';
-import { changeRecords, inTransactions, type OwnerChange } from './stored-ownership.ts';
+import { changeRecords, changesPerTransaction, inTransactions, type OwnerChange } from './stored-ownership.ts';
 
 export type ChangeRecord = (record: metadata.PartitionRecord) => metadata.PartitionRecord;
 
@@ -93,7 +93,7 @@ export class HeldRecords {
           outcomes[index] = error as Error;
         }
       }
-      for (const group of inTransactions(planned)) await this.#store(group, outcomes);
+      for (const group of inTransactions(planned, changesPerTransaction)) await this.#store(group, outcomes);
     });
     return outcomes;
   }

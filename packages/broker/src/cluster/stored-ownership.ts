@@ -50,6 +50,9 @@ export interface Owner {
 /** As many as one transaction reads or changes; a takeover compares up to three keys for each of them: record, topic and session. */
 export const partitionsPerTransaction = 40;
 
+/** Records that one transaction changes which compares nothing else for them; the lane has a few compares and operations of its own. */
+export const changesPerTransaction = 120;
+
 /** Of the records in one transaction; a store takes 1.5 MiB. */
 const bytesPerTransaction = 512 * 1024;
 
@@ -168,15 +171,16 @@ export function putRecord(topicId: string, partition: number, record: metadata.P
   return { type: 'put' as const, key: metadataKeys.partition(topicId, partition), value };
 }
 
-/** In order, as many to a group as one transaction takes. */
+/** In order, as many to a group as one transaction takes: `most`, unless they are large. */
 export function* inTransactions<Item extends { readonly record: metadata.PartitionRecord | undefined }>(
   items: Iterable<Item>,
+  most = partitionsPerTransaction,
 ): Iterable<Item[]> {
   let group: Item[] = [];
   let bytes = 0;
   for (const item of items) {
     const itemBytes = item.record === undefined ? 0 : metadata.PartitionRecord.encode(item.record).finish().length;
-    if (group.length === partitionsPerTransaction || (group.length > 0 && bytes + itemBytes > bytesPerTransaction)) {
+    if (group.length === most || (group.length > 0 && bytes + itemBytes > bytesPerTransaction)) {
       yield group;
       [group, bytes] = [[], 0];
     }

@@ -231,6 +231,14 @@ export class PartitionLog implements PartitionIdentity, LogSpan {
   }
 }
 
+export type PartitionPlace = Pick<PartitionIdentity, 'topicId' | 'partition'>;
+
+/** How partitions follow each other in flush objects, and in rounds of folding: what is folded together lies side by side. */
+export function comparePlaces(left: PartitionPlace, right: PartitionPlace): number {
+  if (left.topicId !== right.topicId) return left.topicId < right.topicId ? -1 : 1;
+  return left.partition - right.partition;
+}
+
 /** Index of the one that holds `offset` among some that follow each other, or their number when it lies behind all. */
 export function findByOffset(ranges: readonly { readonly nextOffset: number }[], offset: number): number {
   let low = 0;

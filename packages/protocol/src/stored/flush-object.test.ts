@@ -112,7 +112,7 @@ describe('a flush manifest', () => {
     expect(manifest).toEqual({ objectKey: 'object-1', body: { $case: 'inline', value: description } });
   });
 
-  it('points to the footer for a description of more than 16 KiB', () => {
+  it('points to the footer for a description of more than 2 KiB', () => {
     const description = describeFlush(500);
     const { footer } = encodeFlushFooter(description);
     expect(footer.length).toBeGreaterThan(maxInlineManifestBytes);

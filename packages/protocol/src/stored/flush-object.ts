@@ -20,8 +20,11 @@ const magic = 0x4b464c55;
 /** Bytes behind the footer. */
 export const flushTrailerBytes = trailerBytes;
 
-/** A description up to this size travels in the manifest; a larger one stays in the footer (DESIGN.md 5). */
-export const maxInlineManifestBytes = 16 * 1024;
+/**
+ * A description up to this size travels in the manifest; a larger one stays in the footer. The metadata store keeps every manifest with
+ * its history, and nobody needs a description there but who takes a partition over before the manifest is put on a shelf.
+ */
+export const maxInlineManifestBytes = 2 * 1024;
 
 /** Footer and trailer: what follows the batches. */
 export function encodeFlushFooter(description: FlushDescription): {

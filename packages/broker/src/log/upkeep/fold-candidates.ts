@@ -1,9 +1,10 @@
 /**
  * Which partitions are to be folded now. How old an extent is is known from when the log was seen to end before it. A partition is worth
  * a write of its record when it has bytes enough, or has waited long; so the rate of these writes follows bytes and time, not the
- * number of partitions.
+ * number of partitions. One that is halfway there may join neighbours that are folded: it is read with them, and comes due with them
+ * from then on.
  */
-import type { Extent, PartitionLog } from '../partition-log.ts';
+import { findByOffset, type Extent, type PartitionLog } from '../partition-log.ts';
 import type { FoldCandidate } from './fold-plan.ts';
 import { firstRewritten, type TierSettings } from './run-tiers.ts';
 
@@ -23,6 +24,9 @@ interface Mark {
   readonly atMs: number;
 }
 
+/** From this share of what makes a partition due on it may be folded with others. */
+const joiningShare = 1 / 2;
+
 interface Age {
   /** Oldest first. */
   marks: Mark[];
@@ -39,12 +43,14 @@ export interface DueLog extends FoldCandidate {
 export interface Unfolded {
   readonly extents: number;
   readonly bytes: number;
+  /** What folding the partitions that are due will move, older runs included. */
+  readonly dueBytes: number;
 }
 
 export class FoldCandidates {
   readonly #settings: CandidateSettings;
   readonly #ages = new WeakMap<PartitionLog, Age>();
-  #unfolded: Unfolded = { extents: 0, bytes: 0 };
+  #unfolded: Unfolded = { extents: 0, bytes: 0, dueBytes: 0 };
 
   constructor(settings: CandidateSettings) {
     this.#settings = settings;
@@ -55,7 +61,7 @@ export class FoldCandidates {
     return this.#unfolded;
   }
 
-  /** Looks at every log; those that are due, with what of them is old enough. */
+  /** Looks at every log; those that are due or may join, with what of them is old enough. */
   look(logs: Iterable<PartitionLog>, nowMs: number): DueLog[] {
     const seen: { readonly log: PartitionLog; readonly extents: readonly Extent[] }[] = [];
     let extents = 0;
@@ -68,11 +74,17 @@ export class FoldCandidates {
       for (const { length } of unfolded) bytes += length;
       seen.push({ log, extents: unfolded });
     }
-    this.#unfolded = { extents, bytes };
     const isPressed = extents > this.#settings.maxUnfoldedExtents;
-    return seen
-      .map(({ log, extents: unfolded }) => this.#due(log, unfolded, { nowMs, isPressed }))
-      .filter((due) => due !== undefined);
+    const found: DueLog[] = [];
+    let dueBytes = 0;
+    for (const { log, extents: unfolded } of seen) {
+      const due = this.#due(log, unfolded, { nowMs, isPressed });
+      if (due === undefined) continue;
+      found.push(due);
+      if (due.isDue) dueBytes += due.rewrittenBytes + bytesOf(due.extents);
+    }
+    this.#unfolded = { extents, bytes, dueBytes };
+    return found;
   }
 
   /** Everything of it that was due has been folded. */
@@ -101,25 +113,23 @@ export class FoldCandidates {
     const { marks, waitingSinceMs } = this.#ages.get(log)!;
     const oldest = marks[0]!;
     const cut = nowMs - oldest.atMs >= foldAfterMs ? oldest.highWatermark : 0;
-    const extents: Extent[] = [];
-    let bytes = 0;
-    for (const extent of unfolded) {
-      if (extent.nextOffset > cut) break;
-      extents.push(extent);
-      bytes += extent.length;
-    }
+    const extents = unfolded.slice(0, findByOffset(unfolded, cut));
+    const bytes = bytesOf(extents);
     const passedOffset = unfolded[0]?.baseOffset ?? log.highWatermark;
     const waitedMs = nowMs - waitingSinceMs;
-    const hasPassed = passedOffset > log.foldedOffset && waitedMs >= foldAfterMs;
-    const isWorthIt = extents.length > 0 && (bytes >= minBytes || waitedMs >= maxWaitMs || isPressed);
-    if (!hasPassed && !isWorthIt) return undefined;
-    if (!isWorthIt) return { log, extents: [], rewrittenBytes: 0, passedOffset };
+    const share = Math.max(bytes / minBytes, waitedMs / maxWaitMs, isPressed ? 1 : 0);
+    if (extents.length === 0) {
+      const hasPassed = passedOffset > log.foldedOffset && waitedMs >= maxWaitMs;
+      return hasPassed ? { log, extents, rewrittenBytes: 0, passedOffset, isDue: true } : undefined;
+    }
+    if (share < joiningShare) return undefined;
     const runs = foldedExtents(log);
-    const from = firstRewritten(runs, bytes, this.#settings);
-    const rewrittenBytes = runs.slice(from).reduce((sum, { length }) => sum + length, 0);
-    return { log, extents, rewrittenBytes, passedOffset };
+    const rewrittenBytes = bytesOf(runs.slice(firstRewritten(runs, bytes, this.#settings)));
+    return { log, extents, rewrittenBytes, passedOffset, isDue: share >= 1 };
   }
 }
+
+const bytesOf = (extents: readonly Extent[]): number => extents.reduce((sum, { length }) => sum + length, 0);
 
 /** Of the offsets below the folded one: what the partition record names itself, beside its chunks. */
 export const foldedExtents = (log: PartitionLog): readonly Extent[] =>

@@ -1,60 +1,115 @@
 import fc from 'fast-check';
-import type { Extent } from '../partition-log.ts';
+import type { Extent, PartitionPlace } from '../partition-log.ts';
 import { makeLog } from '../read/log-fixture.ts';
 import { planFold, type FoldCandidate } from './fold-plan.ts';
 
-const orderOf = (objectKey: string) => ({ group: objectKey[0]!, sequence: Number(objectKey.slice(1)) });
-
-function candidate(partition: number, objects: readonly string[], length = 10, rewrittenBytes = 0): FoldCandidate {
-  const extents = objects.map((objectKey, index): Extent => ({
-    ...{ baseOffset: index, nextOffset: index + 1, leaderEpoch: 0, position: 0 },
-    ...{ maxTimestamp: -1, maxTimestampBaseOffset: index, objectKey, length },
-  }));
-  return { log: makeLog({ partition }), extents, rewrittenBytes };
+interface Shape {
+  readonly lengths?: readonly number[];
+  readonly rewrittenBytes?: number;
+  readonly isDue?: boolean;
 }
 
-const summary = (candidates: readonly FoldCandidate[], maxBytes: number, maxPartitions = 100) =>
-  Object.fromEntries(
-    planFold(candidates, { maxBytes, maxPartitions }, orderOf).map(({ log, extents }) => [
-      log.partition,
-      extents.map(({ objectKey }) => objectKey),
-    ]),
-  );
+function candidate(partition: number, { lengths = [10], rewrittenBytes = 0, isDue = true }: Shape = {}): FoldCandidate {
+  const extents = lengths.map((length, index): Extent => ({
+    ...{ baseOffset: index, nextOffset: index + 1, leaderEpoch: 0, position: 0, objectKey: `object-${index}` },
+    ...{ maxTimestamp: -1, maxTimestampBaseOffset: index, length },
+  }));
+  return { log: makeLog({ partition }), extents, rewrittenBytes, isDue };
+}
+
+const summary = (
+  candidates: readonly FoldCandidate[],
+  { maxBytes = 1_000, maxPartitions = 100 } = {},
+  after?: PartitionPlace,
+) =>
+  planFold(candidates, { maxBytes, maxPartitions }, after).map(({ log, extents }) => [log.partition, extents.length]);
 
 describe('planFold', () => {
-  it('takes the oldest objects, each for all partitions that are in it', () => {
-    const candidates = [candidate(0, ['a1', 'a2', 'a3']), candidate(1, ['a1', 'a3']), candidate(2, ['a2', 'a3'])];
-    expect(summary(candidates, 40)).toEqual({ 0: ['a1', 'a2'], 1: ['a1'], 2: ['a2'] });
-    expect(summary(candidates, 1_000)).toEqual({ 0: ['a1', 'a2', 'a3'], 1: ['a1', 'a3'], 2: ['a2', 'a3'] });
+  it('takes all that is due of as many neighbours as fit', () => {
+    const candidates = [2, 0, 3, 1].map((partition) => candidate(partition, { lengths: [10, 10, 10] }));
+    expect(summary(candidates, { maxBytes: 65 })).toEqual([
+      [0, 3],
+      [1, 3],
+    ]);
   });
 
-  it('leaves nothing out in the middle of a partition', () => {
-    const candidates = [candidate(0, ['b1', 'a1']), candidate(1, ['a1'])];
-    expect(summary(candidates, 1_000)).toEqual({ 0: ['b1'], 1: ['a1'] });
+  it('goes on where the last round ended, and round', () => {
+    const candidates = [0, 1, 2].map((partition) => candidate(partition));
+    expect(summary(candidates, { maxBytes: 20 }, candidates[1]!.log)).toEqual([
+      [2, 1],
+      [0, 1],
+    ]);
+    expect(summary(candidates, { maxBytes: 20 }, candidates[2]!.log)).toEqual([
+      [0, 1],
+      [1, 1],
+    ]);
   });
 
-  it('takes something even when nothing fits', () => {
-    expect(summary([candidate(0, ['a1', 'a2'], 500)], 100)).toEqual({ 0: ['a1'] });
-    expect(summary([], 100)).toEqual({});
+  it('begins with one that is due, and takes along its neighbours that are not quite', () => {
+    const [first, second, third] = [{ isDue: false }, { isDue: true }, { isDue: false }];
+    const candidates = [candidate(0, first), candidate(1, second), candidate(2, third)];
+    expect(summary(candidates, { maxBytes: 20 })).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(summary([candidate(0, first), candidate(2, third)])).toEqual([]);
+  });
+
+  it('takes a part only of one that is more than a round by itself', () => {
+    const [large, small] = [candidate(0, { lengths: [400, 400, 400] }), candidate(1)];
+    expect(summary([large, small], { maxBytes: 1_000 })).toEqual([[0, 2]]);
+    expect(summary([large, small], { maxBytes: 1_000 }, large.log)).toEqual([[1, 1]]);
+    expect(summary([large], { maxBytes: 100 })).toEqual([[0, 1]]);
+    expect(summary([])).toEqual([]);
   });
 
   it('counts what is rewritten besides, and partitions', () => {
-    expect(summary([candidate(0, ['a1'], 10, 95), candidate(1, ['a1'])], 110)).toEqual({ 0: ['a1'] });
-    expect(summary([candidate(0, ['a1']), candidate(1, ['a1'])], 1_000, 1)).toEqual({ 0: ['a1'] });
+    const heavy = candidate(0, { rewrittenBytes: 95 });
+    expect(summary([heavy, candidate(1)], { maxBytes: 110 })).toEqual([[0, 1]]);
+    expect(summary([candidate(0), candidate(1)], { maxPartitions: 1 })).toEqual([[0, 1]]);
   });
 
-  it('always gets on, never beyond the limit by more than one extent, and in order', () => {
-    const object = fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 9 })).map(([g, n]) => `${g}${n}`);
-    const partitions = fc.array(fc.uniqueArray(object, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 6 });
+  it('publishes as often as there are bytes for it, not as often as there are partitions and rounds', () => {
+    const [partitions, extents, extentBytes, maxBytes] = [333, 500, 2_000, 64 * 2 ** 20];
+    const lengths = Array.from({ length: extents }, () => extentBytes);
+    let waiting = Array.from({ length: partitions }, (_, partition) => candidate(partition, { lengths }));
+    let publications = 0;
+    let reads = 0;
+    for (let after: PartitionPlace | undefined; waiting.length > 0;) {
+      const planned = planFold(waiting, { maxBytes, maxPartitions: 2_000 }, after);
+      const done = new Set(planned.map(({ log }) => log));
+      publications += planned.length;
+      reads += new Set(planned.flatMap((one) => one.extents.map(({ objectKey }) => objectKey))).size;
+      after = planned.at(-1)!.log;
+      waiting = waiting.filter(({ log }) => !done.has(log));
+    }
+    expect(publications).toBe(partitions);
+    expect(reads).toBe(extents * Math.ceil((partitions * extents * extentBytes) / maxBytes));
+  });
+
+  it('reaches everything that is due, within limits and in order', () => {
+    const shape = fc.record({
+      lengths: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 }),
+      rewrittenBytes: fc.integer({ min: 0, max: 30 }),
+      isDue: fc.boolean(),
+    });
     fc.assert(
-      fc.property(partitions, fc.integer({ min: 1, max: 300 }), (lists, maxBytes) => {
-        const candidates = lists.map((objects, partition) => candidate(partition, objects));
-        const planned = planFold(candidates, { maxBytes, maxPartitions: 100 }, orderOf);
-        const bytes = planned.flatMap(({ extents }) => extents).reduce((sum, { length }) => sum + length, 0);
-        expect(bytes).toBeGreaterThan(0);
-        expect(bytes).toBeLessThanOrEqual(Math.max(maxBytes, 10));
-        for (const { log, extents } of planned) {
-          expect(extents).toEqual(candidates[log.partition]!.extents.slice(0, extents.length));
+      fc.property(fc.array(shape, { maxLength: 8 }), fc.integer({ min: 1, max: 300 }), (shapes, maxBytes) => {
+        let waiting = shapes.map((one, partition) => candidate(partition, one));
+        let after: PartitionPlace | undefined;
+        for (let rounds = 0; waiting.some(({ isDue }) => isDue); rounds += 1) {
+          expect(rounds).toBeLessThan(100);
+          const planned = planFold(waiting, { maxBytes, maxPartitions: 100 }, after);
+          const bytes = planned.flatMap(({ extents }) => extents).reduce((sum, { length }) => sum + length, 0);
+          expect(bytes).toBeGreaterThan(0);
+          if (planned.length > 1) expect(bytes).toBeLessThanOrEqual(maxBytes);
+          const taken = new Map(planned.map(({ log, extents }) => [log, extents]));
+          waiting = waiting.flatMap((one) => {
+            const count = taken.get(one.log)?.length ?? 0;
+            expect(taken.get(one.log) ?? []).toEqual(one.extents.slice(0, count));
+            return count === one.extents.length ? [] : [{ ...one, extents: one.extents.slice(count) }];
+          });
+          after = planned.at(-1)!.log;
         }
       }),
     );

@@ -1,9 +1,9 @@
 /**
- * What one round of folding takes: from each partition the extents that come next, as many as lie in objects that are worth reading and
- * fit into memory together. Flush objects hold many partitions, so whole objects are chosen, oldest first, and each is read once for
- * all partitions whose turn it is.
+ * What one round of folding takes: few partitions, and all that is due of each, so that a record is written once for many bytes and not
+ * once for each round. Partitions are taken in the order in which flush objects hold them, on from where the last round ended:
+ * neighbours lie side by side in every object, and one read of it serves all of them.
  */
-import type { Extent, PartitionLog } from '../partition-log.ts';
+import { comparePlaces, type Extent, type PartitionLog, type PartitionPlace } from '../partition-log.ts';
 
 /** What a partition would fold now. */
 export interface FoldCandidate {
@@ -12,6 +12,8 @@ export interface FoldCandidate {
   readonly extents: readonly Extent[];
   /** Bytes of older runs that will be read and written again with them. */
   readonly rewrittenBytes: number;
+  /** Whether it is to be folded for its own sake; if not, it only joins neighbours that are. */
+  readonly isDue: boolean;
 }
 
 export interface FoldLimits {
@@ -20,57 +22,43 @@ export interface FoldLimits {
   readonly maxPartitions: number;
 }
 
-/** How objects are to be ordered: the incarnations' own order first where it is known. */
-export type OrderOfObject = (objectKey: string) => { readonly group: string; readonly sequence: number };
-
 export interface PlannedFold {
   readonly log: PartitionLog;
-  /** A part of the candidate's extents from the first one on. */
+  /** A part of the candidate's extents from the first one on: all of them, unless they alone are more than a round takes. */
   readonly extents: readonly Extent[];
 }
 
-interface Place {
-  readonly candidate: FoldCandidate;
-  readonly index: number;
-}
-
-/** Of each candidate as many of its first extents as fit; at least one extent of one candidate, where there is any. */
+/** The first that is due behind `after`, where the last round ended, and its neighbours, as far as they fit; one of them when none does. */
 export function planFold(
   candidates: readonly FoldCandidate[],
   { maxBytes, maxPartitions }: FoldLimits,
-  orderOf: OrderOfObject,
+  after?: PartitionPlace,
 ): readonly PlannedFold[] {
-  const taken = new Map<FoldCandidate, number>();
+  const inOrder = [...candidates].sort((left, right) => comparePlaces(left.log, right.log));
+  const next = after === undefined ? 0 : inOrder.findIndex(({ log }) => comparePlaces(log, after) > 0);
+  const from = Math.max(0, next);
+  const ahead = [...inOrder.slice(from), ...inOrder.slice(0, from)];
+  const first = ahead.findIndex(({ isDue }) => isDue);
+  if (first < 0) return [];
+
+  const planned: PlannedFold[] = [];
   let bytes = 0;
-  for (const places of objectsInOrder(candidates, orderOf)) {
-    // An extent can only be taken behind all before it; what is not at its turn is left to a later round.
-    const next = places.filter(({ candidate, index }) => (taken.get(candidate) ?? 0) === index);
-    for (const { candidate, index } of next) {
-      const isFirst = index === 0;
-      if (isFirst && taken.size >= maxPartitions) continue;
-      const cost = candidate.extents[index]!.length + (isFirst ? candidate.rewrittenBytes : 0);
-      if (taken.size > 0 && bytes + cost > maxBytes) continue;
-      bytes += cost;
-      taken.set(candidate, index + 1);
+  for (const { log, extents, rewrittenBytes } of ahead.slice(first)) {
+    const cost = rewrittenBytes + extents.reduce((sum, { length }) => sum + length, 0);
+    if (planned.length === maxPartitions) break;
+    if (bytes + cost > maxBytes) {
+      if (planned.length === 0) planned.push({ log, extents: firstThatFit(extents, maxBytes - rewrittenBytes) });
+      break;
     }
-    if (bytes >= maxBytes) break;
+    planned.push({ log, extents });
+    bytes += cost;
   }
-  return [...taken].map(([{ log, extents }, count]) => ({ log, extents: extents.slice(0, count) }));
+  return planned;
 }
 
-function objectsInOrder(candidates: readonly FoldCandidate[], orderOf: OrderOfObject): Iterable<readonly Place[]> {
-  const objects = new Map<string, Place[]>();
-  for (const candidate of candidates) {
-    for (const [index, { objectKey }] of candidate.extents.entries()) {
-      const places = objects.get(objectKey);
-      if (places === undefined) objects.set(objectKey, [{ candidate, index }]);
-      else places.push({ candidate, index });
-    }
-  }
-  return [...objects]
-    .map(([objectKey, places]) => ({ ...orderOf(objectKey), places }))
-    .sort((left, right) =>
-      left.group === right.group ? left.sequence - right.sequence : left.group < right.group ? -1 : 1,
-    )
-    .map(({ places }) => places);
+/** One of them at least. */
+function firstThatFit(extents: readonly Extent[], maxBytes: number): readonly Extent[] {
+  let bytes = 0;
+  const tooMuch = extents.findIndex(({ length }) => (bytes += length) > maxBytes);
+  return tooMuch < 0 ? extents : extents.slice(0, Math.max(1, tooMuch));
 }

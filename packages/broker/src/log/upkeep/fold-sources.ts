@@ -32,7 +32,7 @@ interface Reading {
   readonly extents: Extent[];
 }
 
-const readsAtOnce = 4;
+const readsAtOnce = 16;
 const maxGapBytes = 128 * 2 ** 10;
 const maxReadBytes = 16 * 2 ** 20;
 

@@ -5,11 +5,11 @@
  * memory. Producers and epochs are published with the offsets whose manifests die by it (F11).
  */
 import { IndexObjectBuilder, type metadata } from '@kafscale/protocol';
-import { withDeadline, type Clock, type Logger } from '@kafscale/runtime';
+import { mapConcurrently, withDeadline, type Clock, type Logger } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { ObjectNames } from '../../storage/object-names.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
-import type { Extent, PartitionLog } from '../partition-log.ts';
+import { findByOffset, type Extent, type PartitionLog, type PartitionPlace } from '../partition-log.ts';
 import type { PartitionLogs } from '../partition-logs.ts';
 import type { CommittedBatch } from '../producer-state.ts';
 import type { HotTail } from '../read/hot-tail.ts';
@@ -17,7 +17,7 @@ import { foldedLogOf, withoutDeadSegments } from '../segments/folded-log.ts';
 import { FoldCandidates, foldedExtents, type DueLog } from './fold-candidates.ts';
 import { FoldMemory } from './fold-memory.ts';
 import { FoldPace } from './fold-pace.ts';
-import { planFold } from './fold-plan.ts';
+import { planFold, type PlannedFold } from './fold-plan.ts';
 import { loadExtents, type LoadedExtent } from './fold-sources.ts';
 import { storeRuns, type RunToStore } from './folded-runs.ts';
 import { snapshotOf } from './producer-snapshots.ts';
@@ -51,6 +51,8 @@ export interface FoldingDependencies {
   /** What is known of a log's producers as of its high watermark; undefined for one that is being given up. */
   readonly committedBatchesOf: (log: PartitionLog) => readonly CommittedBatch[] | undefined;
   readonly updateRecords: UpdateRecords;
+  /** Where retention would have the log start now, so that the move is published with the fold; nowhere else unless it is set. */
+  readonly retainedFrom?: ((log: PartitionLog) => Promise<number>) | undefined;
   readonly objectStore: ObjectStore;
   readonly hotTail: Pick<HotTail, 'hold'>;
   readonly names: ObjectNames;
@@ -74,17 +76,37 @@ const maxPartitionsPerRound = 2_000;
 /** A larger segment could not be put together in memory. */
 const maxSegmentBytes = maxRoundBytes / 2;
 const maxUnfoldedExtents = 400_000;
+const retentionLooksAtOnce = 8;
 const longestIntervalMs = 10_000;
 /** When an extent that could not be read is tried again. */
 const lookAgainMs = 600_000;
 /** Older epochs than so many are not told apart any more; nothing rests on them, as no log is ever cut. */
 const epochStartsKept = 64;
 
+/** What is read for one partition. */
+interface FoldWork {
+  readonly log: PartitionLog;
+  readonly logStartOffset: number;
+  /** Older runs that go along. */
+  readonly rewritten: readonly Extent[];
+  /** None for one of which only dead extents are due. */
+  readonly alive: readonly Extent[];
+  /** Where the log is folded up to when nothing of it is alive. */
+  readonly passedOffset: number;
+  /** Everything is taken that was due. */
+  readonly isWhole: boolean;
+}
+
+/** How long a partition that gets few bytes is left unfolded. */
+export const longestFoldWaitMs = (foldAfterMs: number): number => 5 * foldAfterMs;
+
 /** One partition's part of a round. */
 interface Fold {
   readonly log: PartitionLog;
   readonly foldedBefore: number;
   readonly foldedOffset: number;
+  /** What lies below goes with the fold. */
+  readonly logStartOffset: number;
   /** Runs that stay as they are, then where the stored ones come. */
   readonly kept: readonly Extent[];
   readonly runs: readonly RunToStore[];
@@ -105,6 +127,8 @@ export class Folding {
   readonly #pace: FoldPace;
   readonly #memory = new FoldMemory();
   readonly #loop: UpkeepLoop;
+  /** The last partition of the round before. */
+  #reached: PartitionPlace | undefined;
   /** Where a log could not be read, and when to try again. */
   readonly #blocked = new WeakMap<PartitionLog, { readonly offset: number; readonly untilMs: number }>();
 
@@ -117,7 +141,7 @@ export class Folding {
       foldAfterMs,
       segmentBytes: this.#segmentBytes,
       minBytes: this.#segmentBytes / 16,
-      maxWaitMs: 5 * foldAfterMs,
+      maxWaitMs: longestFoldWaitMs(foldAfterMs),
       maxUnfoldedExtents,
     });
     this.#chunks = new SegmentChunks({ ...dependencies, segmentBytes: this.#segmentBytes });
@@ -172,18 +196,24 @@ export class Folding {
   async #round(signal: AbortSignal): Promise<boolean> {
     const { logs, clock, publications, observer } = this.#dependencies;
     const startedMs = clock.monotonicMs();
-    const due = this.#candidates.look(logs.all(), startedMs).filter((one) => !this.#isBlocked(one));
-    this.#pace.follow(this.#candidates.unfolded.bytes);
-    if (due.length === 0) return false;
+    const candidates = this.#candidates.look(logs.all(), startedMs).filter((one) => !this.#isBlocked(one));
+    this.#pace.follow(this.#candidates.unfolded.dueBytes);
+    const limits = { maxBytes: maxRoundBytes, maxPartitions: maxPartitionsPerRound };
+    const planned = planFold(candidates, limits, this.#reached);
+    const last = planned.at(-1);
+    if (last === undefined) return false;
+    this.#reached = { topicId: last.log.topicId, partition: last.log.partition };
 
-    const folds = await this.#load(due, signal);
+    const folds = await this.#load(planned, candidates, signal);
     if (folds.length === 0) return false;
+    const isPlanned = new Set(planned.map(({ log }) => log));
+    const leavesSome = candidates.some(({ log, isDue }) => isDue && !isPlanned.has(log));
     const publication = publications.begin();
     try {
       const published = await this.#publish(folds, publication, signal);
       const bytes = published.reduce((sum, fold) => sum + fold.bytes, 0);
       observer.onRound({ bytes, partitions: published.length, durationMs: clock.monotonicMs() - startedMs });
-      return published.length > 0 && (folds.length < due.length || folds.some(({ isWhole }) => !isWhole));
+      return published.length > 0 && (leavesSome || folds.some(({ isWhole }) => !isWhole));
     } finally {
       publication.settle();
     }
@@ -195,58 +225,67 @@ export class Folding {
     return this.#dependencies.clock.monotonicMs() < blocked.untilMs;
   }
 
-  /** Chooses what this round takes, and reads it. */
-  async #load(due: readonly DueLog[], signal: AbortSignal): Promise<readonly Fold[]> {
-    const planned = planFold(due, { maxBytes: maxRoundBytes, maxPartitions: maxPartitionsPerRound }, (objectKey) =>
-      this.#orderOf(objectKey),
-    );
-    const dueOf = new Map(due.map((one) => [one.log, one]));
-    const rewritten = new Map<PartitionLog, readonly Extent[]>();
-    for (const { log, extents } of planned) {
-      const runs = foldedExtents(log);
-      const bytes = extents.reduce((sum, { length }) => sum + length, 0);
-      rewritten.set(log, runs.slice(firstRewritten(runs, bytes, { segmentBytes: this.#segmentBytes })));
-    }
-    const wanted = planned.flatMap(({ log, extents }) => [...rewritten.get(log)!, ...extents]);
+  /** Reads what was planned, and older runs that go along; not what retention lets go of. */
+  async #load(
+    planned: readonly PlannedFold[],
+    candidates: readonly DueLog[],
+    signal: AbortSignal,
+  ): Promise<readonly Fold[]> {
+    const candidateOf = new Map(candidates.map((one) => [one.log, one]));
+    const works = await mapConcurrently(planned, retentionLooksAtOnce, async ({ log, extents }): Promise<FoldWork> => {
+      const logStartOffset = await this.#retainedFrom(log);
+      const candidate = candidateOf.get(log)!;
+      const alive = aliveIn(extents, logStartOffset);
+      const runs = aliveIn(foldedExtents(log), logStartOffset);
+      const bytes = alive.reduce((sum, { length }) => sum + length, 0);
+      return {
+        log,
+        logStartOffset,
+        rewritten:
+          alive.length === 0 ? [] : runs.slice(firstRewritten(runs, bytes, { segmentBytes: this.#segmentBytes })),
+        alive,
+        passedOffset: extents.at(-1)?.nextOffset ?? candidate.passedOffset,
+        isWhole: extents.length === candidate.extents.length,
+      };
+    });
+    const wanted = works.flatMap(({ rewritten, alive }) => [...rewritten, ...alive]);
     const loaded = await loadExtents(wanted, { ...this.#dependencies, pace: this.#pace, memory: this.#memory }, signal);
-    const folds: Fold[] = [];
-    for (const { log, extents } of planned) {
-      const isWhole = extents.length === dueOf.get(log)!.extents.length;
-      const fold = this.#foldOf(log, rewritten.get(log)!, extents, loaded, isWhole);
-      if (fold !== undefined) folds.push(fold);
-    }
-    for (const { log, extents, passedOffset } of due.slice(0, maxPartitionsPerRound)) {
-      if (extents.length > 0) continue;
-      const passed = { foldedBefore: log.foldedOffset, foldedOffset: passedOffset, isWhole: true };
-      folds.push({ log, ...passed, kept: foldedExtents(log), runs: [], bytes: 0 });
-    }
-    return folds;
+    return works.map((work) => this.#foldOf(work, loaded)).filter((fold) => fold !== undefined);
   }
 
-  #foldOf(
-    log: PartitionLog,
-    rewritten: readonly Extent[],
-    extents: readonly Extent[],
-    loaded: ReadonlyMap<Extent, LoadedExtent>,
-    isWhole: boolean,
-  ): Fold | undefined {
+  async #retainedFrom(log: PartitionLog): Promise<number> {
+    const { retainedFrom, logger } = this.#dependencies;
+    if (retainedFrom === undefined) return log.logStartOffset;
+    try {
+      return Math.max(log.logStartOffset, await retainedFrom(log));
+    } catch (error) {
+      logger.debug({ topic: log.topicName, partition: log.partition, err: error }, 'a log start stays for now');
+      return log.logStartOffset;
+    }
+  }
+
+  #foldOf(work: FoldWork, loaded: ReadonlyMap<Extent, LoadedExtent>): Fold | undefined {
+    const { log, logStartOffset, rewritten, alive, passedOffset } = work;
+    const base = { log, logStartOffset, foldedBefore: log.foldedOffset };
+    if (alive.length === 0) {
+      const kept = aliveIn(foldedExtents(log), logStartOffset);
+      return { ...base, foldedOffset: passedOffset, kept, runs: [], bytes: 0, isWhole: work.isWhole };
+    }
     // Nothing that cannot be read is moved, and nothing behind it that would have to be.
-    const readable = this.#readable(log, extents, loaded);
+    const readable = this.#readable(log, alive, loaded);
     if (readable.length === 0) return undefined;
     const older = this.#readableBehind(log, rewritten, loaded);
     const sources = [...older, ...readable].map((source) => ({ ...source, length: source.bytes.length }));
     const runs = cutIntoRuns(sources, { segmentBytes: this.#segmentBytes }).map((run) => ({ log, sources: run }));
     // The log start may have passed some of them while they were read, so it is not their number that tells which ones stay.
-    const inRecord = foldedExtents(log);
     const isRewritten = new Set(older.map(({ extent }) => extent));
     return {
-      log,
-      foldedBefore: log.foldedOffset,
+      ...base,
       foldedOffset: readable.at(-1)!.extent.nextOffset,
-      kept: inRecord.filter((extent) => !isRewritten.has(extent)),
+      kept: aliveIn(foldedExtents(log), logStartOffset).filter((extent) => !isRewritten.has(extent)),
       runs,
       bytes: sources.reduce((sum, { length }) => sum + length, 0),
-      isWhole: isWhole && readable.length === extents.length,
+      isWhole: work.isWhole && readable.length === alive.length,
     };
   }
 
@@ -292,7 +331,7 @@ export class Folding {
       { ...this.#dependencies, publication, pace: this.#pace, segmentBytes: this.#segmentBytes },
       signal,
     );
-    const spilled = await this.#chunks.plan(folds.map((fold, index) => this.#listOf(folds, index, segments, fold)));
+    const spilled = await this.#chunks.plan(this.#listsOf(folds, segments));
 
     const sequence = publication.nextSequence();
     const objectKey = publication.nameFlat('index', sequence);
@@ -315,17 +354,22 @@ export class Folding {
     return this.#changeRecords(publishable);
   }
 
-  #listOf(folds: readonly Fold[], index: number, stored: readonly metadata.Segment[], { log, kept, runs }: Fold) {
-    const before = folds.slice(0, index).reduce((sum, fold) => sum + fold.runs.length, 0);
-    return {
-      chunks: log.chunks.map(({ described }) => described),
-      segments: [...kept.map(segmentOf), ...stored.slice(before, before + runs.length)],
-    };
+  /** What each fold's record would name if nothing left it. */
+  #listsOf(folds: readonly Fold[], stored: readonly metadata.Segment[]) {
+    let next = 0;
+    return folds.map(({ log, logStartOffset, kept, runs }) => {
+      const before = next;
+      next += runs.length;
+      return {
+        chunks: aliveIn(log.chunks, logStartOffset).map(({ described }) => described),
+        segments: [...kept.map(segmentOf), ...stored.slice(before, next)],
+      };
+    });
   }
 
   /** The record as this publication makes it; puts what it points to into the index object. */
   #recordOf(
-    { log, foldedOffset }: Fold,
+    { log, foldedOffset, logStartOffset }: Fold,
     { chunks, leaving, segments }: Awaited<ReturnType<SegmentChunks['plan']>>[number],
     batches: readonly CommittedBatch[],
     builder: IndexObjectBuilder,
@@ -335,7 +379,7 @@ export class Folding {
     const of = { topicId: Buffer.from(topicId, 'base64url'), topicName, partition };
     const record: metadata.PartitionRecord = {
       ...{ owner, brokerId, leaderEpoch },
-      logStartOffset: BigInt(log.logStartOffset),
+      logStartOffset: BigInt(Math.max(log.logStartOffset, logStartOffset)),
       foldedOffset: BigInt(foldedOffset),
       epochStarts: log.epochStarts
         .filter(({ startOffset }) => startOffset < foldedOffset)
@@ -380,14 +424,6 @@ export class Folding {
       return false;
     });
   }
-
-  /** Objects of one incarnation in the order they were made, those of this one last: others' are older. */
-  #orderOf(objectKey: string): { readonly group: string; readonly sequence: number } {
-    const { names, incarnation } = this.#dependencies;
-    const name = names.parse(objectKey);
-    if (name === undefined || !('sequence' in name)) return { group: '', sequence: 0 };
-    return { group: name.incarnation === incarnation ? '~' : name.incarnation, sequence: name.sequence };
-  }
 }
 
 /** The record with the fold in it. Throws MetadataError `conflict` when it is not the one that the fold was made for. */
@@ -396,9 +432,20 @@ function published(record: metadata.PartitionRecord, { log, foldedBefore, record
     throw new MetadataError('conflict', 'the partition is no longer as it was when its fold began');
   }
   const { foldedOffset, epochStarts, chunks, segments, producerSnapshot } = planned;
-  const nextOffset = planned.nextOffset > record.nextOffset ? planned.nextOffset : record.nextOffset;
-  return withoutDeadSegments({ ...record, foldedOffset, epochStarts, chunks, segments, producerSnapshot, nextOffset });
+  const nextOffset = larger(planned.nextOffset, record.nextOffset);
+  const logStartOffset = larger(planned.logStartOffset, record.logStartOffset);
+  return withoutDeadSegments({
+    ...record,
+    ...{ logStartOffset, foldedOffset, epochStarts, chunks, segments, producerSnapshot, nextOffset },
+  });
 }
+
+const larger = (left: bigint, right: bigint): bigint => (left > right ? left : right);
+
+const aliveIn = <T extends { readonly nextOffset: number }>(
+  parts: readonly T[],
+  logStartOffset: number,
+): readonly T[] => parts.slice(findByOffset(parts, logStartOffset));
 
 const isLostToOthers = (error: unknown) =>
   error instanceof MetadataError && (error.kind === 'conflict' || error.kind === 'fenced');

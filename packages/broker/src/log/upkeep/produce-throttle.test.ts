@@ -13,10 +13,10 @@ const after = (inputs: Partial<ThrottleInputs>) => {
 describe('ProduceThrottle', () => {
   it('does nothing while all is folded in time', () => {
     expect(after({})).toEqual({ delayMs: 0, refuses: false });
-    expect(after({ usage: usage(59) })).toEqual({ delayMs: 0, refuses: false });
+    expect(after({ usage: usage(50) })).toEqual({ delayMs: 0, refuses: false });
   });
 
-  it.each([{ manifests: 2_500 }, { shelves: 1_250 }, { unfoldedExtents: 1_200_000 }, { usage: usage(72.5) }])(
+  it.each([{ manifests: 2_500 }, { shelves: 1_250 }, { unfoldedExtents: 1_200_000 }, { usage: usage(67.5) }])(
     'slows down at %j',
     (inputs) => {
       expect(after(inputs)).toEqual({ delayMs: 500, refuses: false });
@@ -32,6 +32,12 @@ describe('ProduceThrottle', () => {
 
   it('does not mind pages of the file that are free', () => {
     expect(after({ usage: usage(20, 99) })).toEqual({ delayMs: 0, refuses: false });
+  });
+
+  it('slows down early and more and more, long before it refuses', () => {
+    const delays = [50, 57, 64, 71, 78, 84].map((inUse) => after({ usage: usage(inUse) }));
+    expect(delays.map(({ delayMs }) => delayMs)).toEqual([0, 200, 400, 600, 800, 971]);
+    expect(delays.some(({ refuses }) => refuses)).toBe(false);
   });
 
   it('lets go as soon as there is room again', () => {

@@ -27,8 +27,11 @@ interface Levels {
 const manifestLevels: Levels = { slowFrom: 1_000, refuseFrom: 4_000 };
 const shelfLevels: Levels = { slowFrom: 500, refuseFrom: 2_000 };
 const extentLevels: Levels = { slowFrom: 800_000, refuseFrom: 1_600_000 };
-/** Of the quota. Free pages of the store's file are used again, so only what is in use counts. */
-const usageLevels: Levels = { slowFrom: 0.6, refuseFrom: 0.85 };
+/**
+ * Of the quota. etcd takes nothing more once its file has grown to the quota, and the file grows when no page in it is free: so what is
+ * in use counts, and a large file that is mostly free does not.
+ */
+const usageLevels: Levels = { slowFrom: 0.5, refuseFrom: 0.85 };
 const longestDelayMs = 1_000;
 
 export class ProduceThrottle {
@@ -41,7 +44,7 @@ export class ProduceThrottle {
 
   /** By how much the answers to producers are held back now, milliseconds; 0 for not at all. */
   get delayMs(): number {
-    return Math.ceil(longestDelayMs * Math.min(1, this.#pressure));
+    return Math.round(longestDelayMs * Math.min(1, this.#pressure));
   }
 
   /** Whether nothing is to be taken until some of it is gone. */

@@ -68,35 +68,60 @@ describe('retention', () => {
     expect(await retainedFrom(logOf([extent(undefined), extent(0)]), settings)).toBe(0);
   });
 
-  it('moves log starts by and by, and goes on after one that failed', async () => {
-    const clock = new FakeClock({ wallMs: nowMs });
-    const logs = new PartitionLogs();
-    const first = logOf([extent(2 * hour), extent(0)]);
-    logs.open(first);
-    const moved: number[] = [];
-    let fails = true;
-    const stop = startRetention({
-      logs,
-      spans,
-      logStarts: {
-        advanceLogStart: (log, offset) => {
-          if (fails) return Promise.reject(new Error('no answer'));
-          log.advanceLogStart(offset);
-          moved.push(offset);
-          return Promise.resolve();
+  describe('by and by', () => {
+    const start = (log: PartitionLog, { foldWaitMs = 0, fails = (): boolean => false } = {}) => {
+      const clock = new FakeClock({ wallMs: nowMs });
+      const logs = new PartitionLogs();
+      logs.open(log);
+      const moved: number[] = [];
+      const stop = startRetention({
+        logs,
+        lines: new RetentionLines(spans),
+        logStarts: {
+          advanceLogStart: (one, offset) => {
+            if (fails()) return Promise.reject(new Error('no answer'));
+            one.advanceLogStart(offset);
+            moved.push(offset);
+            return Promise.resolve();
+          },
         },
-      },
-      configOf: () => config({ 'retention.ms': String(hour) }),
-      clock,
-      logger: silentLogger,
-      intervalMs: 1_000,
+        configOf: () => config({ 'retention.ms': String(hour) }),
+        clock,
+        logger: silentLogger,
+        intervalMs: 1_000,
+        foldWaitMs,
+      });
+      return { clock, moved, stop };
+    };
+
+    it('moves log starts, and goes on after one that failed', async () => {
+      let fails = true;
+      const { clock, moved, stop } = start(logOf([extent(2 * hour), extent(0)]), { fails: () => fails });
+      await clock.advanceAsync(1_000);
+      expect(moved).toEqual([]);
+      fails = false;
+      await clock.advanceAsync(3_000);
+      expect(moved).toEqual([10]);
+      stop();
+      expect(clock.pendingTimers).toBe(0);
     });
-    await clock.advanceAsync(1_000);
-    expect(moved).toEqual([]);
-    fails = false;
-    await clock.advanceAsync(3_000);
-    expect(moved).toEqual([10]);
-    stop();
-    expect(clock.pendingTimers).toBe(0);
+
+    it('leaves the move to a fold that is to come, but not for ever', async () => {
+      const { clock, moved, stop } = start(logOf([extent(2 * hour), extent(0)]), { foldWaitMs: 5_000 });
+      await clock.advanceAsync(5_500);
+      expect(moved).toEqual([]);
+      await clock.advanceAsync(1_000);
+      expect(moved).toEqual([10]);
+      stop();
+    });
+
+    it('waits for no fold where everything is folded', async () => {
+      const log = logOf([extent(2 * hour), extent(0)]);
+      log.fold({ logStartOffset: 0, foldedOffset: 20, chunks: [], segments: log.extents });
+      const { clock, moved, stop } = start(log, { foldWaitMs: 5_000 });
+      await clock.advanceAsync(1_500);
+      expect(moved).toEqual([10]);
+      stop();
+    });
   });
 });

@@ -58,7 +58,7 @@ describe('the tiers of runs', () => {
   it('describes 300 000 segments by a few dozen chunks', () => {
     const { most, segmentCount, runs } = grow(repeat(settings.segmentBytes, 300_000));
     expect(segmentCount + runs.length).toBe(300_000);
-    expect(most.chunks).toBeLessThan(36);
+    expect(most.chunks).toBeLessThan(64);
   });
 
   it('bounds runs and rewrites whatever the sizes', () => {

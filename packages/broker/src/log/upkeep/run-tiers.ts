@@ -20,7 +20,7 @@ const maxUnfinishedRuns = 12;
 /** So many complete segments leave the record together. */
 export const segmentsPerChunk = 6;
 /** No list is made longer than this, so that finding an offset never costs more than one of that length. */
-export const maxSegmentsInChunk = 16_384;
+export const maxSegmentsInChunk = 8_192;
 
 /** A run that is not rewritten any more. */
 export const isComplete = ({ length }: Sized, { segmentBytes }: TierSettings): boolean => length >= segmentBytes / 2;

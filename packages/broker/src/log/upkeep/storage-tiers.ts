@@ -33,6 +33,8 @@ export interface StorageTiersDependencies {
   readonly hotTail: Pick<HotTail, 'hold'>;
   readonly committedBatchesOf: (log: PartitionLog) => readonly CommittedBatch[] | undefined;
   readonly updateRecords: UpdateRecords;
+  /** As of Folding. */
+  readonly retainedFrom?: (log: PartitionLog) => Promise<number>;
   readonly isController: () => boolean;
   /** Whether the object store takes anything now; true for ever where it is left out. */
   readonly canStore?: () => boolean;

@@ -5,6 +5,7 @@
 import type { metadata } from '@kafscale/protocol';
 import { encodeFlushFooter, flushTrailerBytes } from '@kafscale/protocol';
 import type { Slab, SlabArena } from '@kafscale/runtime';
+import { comparePlaces } from '../partition-log.ts';
 import type { PartitionWriter } from './partition-writer.ts';
 import type { PendingBatch } from './pending-batch.ts';
 
@@ -53,7 +54,8 @@ export function closeFlush(
 ): Flush {
   const extents: FlushExtent[] = [];
   let position = 0;
-  for (const [writer, batches] of batchesByWriter) {
+  const inOrder = [...batchesByWriter].sort(([left], [right]) => comparePlaces(left.log, right.log));
+  for (const [writer, batches] of inOrder) {
     const extent = assignOffsets(writer, batches, position);
     extents.push(extent);
     position += extent.length;
