@@ -5,6 +5,7 @@
  */
 import { advertisedHostOf, type BrokerConfig } from '@kafscale/protocol';
 import { backoffDelayMs, settlesWithin, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { ControlSide } from './control/control-side.ts';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
 import { Incarnation } from './incarnation.ts';
 import { agreedIdentity, IdentityMismatch, type ClusterIdentity } from './keeper/bucket-identity.ts';
@@ -28,6 +29,8 @@ export interface RunningBroker {
   readonly host: string;
   readonly port: number;
   readonly metricsPort: number;
+  /** 0 where the control API is off. */
+  readonly controlPort: number;
   readonly brokerId: number;
   readonly clusterId: string;
   /** Resolves with the reason when the broker has stopped serving by itself and will not begin again; it is still to be closed. */
@@ -89,6 +92,8 @@ class Broker implements RunningBroker {
   #identity: ClusterIdentity | undefined;
   #port = 0;
   #metricsServer: MetricsServer | undefined;
+  #control: ControlSide | undefined;
+  #hasStarted = false;
   #life: Life | undefined;
   /** The session of the life that began last is over. */
   #isOver = false;
@@ -115,6 +120,10 @@ class Broker implements RunningBroker {
     return this.#metricsServer?.port ?? 0;
   }
 
+  get controlPort(): number {
+    return this.#control?.port ?? 0;
+  }
+
   get brokerId(): number {
     return this.#life?.incarnation.brokerId ?? -1;
   }
@@ -130,13 +139,25 @@ class Broker implements RunningBroker {
     this.#metricsServer = await MetricsServer.start({
       address: metricsAddress,
       metrics: this.#metrics,
-      isReady: () => this.#life !== undefined,
+      isReady: () => this.#isReady,
+      hasStarted: () => this.#hasStarted,
       objectStoreState: () => this.#stores.storeHealth?.report().state ?? 'healthy',
       clock,
       logger: logger.child({ component: 'metrics' }),
     });
+    this.#control = await ControlSide.start({
+      ...{ config: this.#config, ...this.#dependencies, metrics: this.#metrics },
+      current: () => this.#life?.incarnation.control,
+      brokerId: () => this.#life?.incarnation.brokerId,
+      isReady: () => this.#isReady,
+    });
     this.#port = kafkaAddress.port === 0 ? await findFreePort(kafkaAddress.host) : kafkaAddress.port;
     await this.#live();
+  }
+
+  /** It serves, and clients may be sent to it: not while it is about to stop, and not while it is drained. */
+  get #isReady(): boolean {
+    return this.#life !== undefined && !this.#closing.signal.aborted && !this.#life.incarnation.control.isLeaving;
   }
 
   close(): Promise<void> {
@@ -176,6 +197,7 @@ class Broker implements RunningBroker {
         metrics: this.#metrics,
       });
       this.#life = { incarnation, listener };
+      this.#hasStarted = true;
     } catch (error) {
       await incarnation.close();
       throw error;
@@ -228,6 +250,7 @@ class Broker implements RunningBroker {
     const life = this.#life;
     this.#life = undefined;
     if (life === undefined) return;
+    this.#control?.lifeEnded();
     await Promise.all([life.listener.close(limitMs), life.incarnation.close()]);
   }
 
@@ -238,6 +261,7 @@ class Broker implements RunningBroker {
     await settlesWithin(this.#dependencies.clock, limitMs, this.#restarting ?? Promise.resolve());
     await this.#life?.incarnation.drain(this.#config.shutdownTimeoutMs);
     await this.#endLife();
+    await this.#control?.close();
     await this.#metricsServer?.close();
     await this.#stores.objectStore.close();
     await this.#stores.metadataStore.close();

@@ -11,6 +11,7 @@ import { Ownership } from './cluster/ownership.ts';
 import { groupShardsView, partitionsView } from './cluster/ownership-view.ts';
 import { PartitionFinder } from './cluster/partition-finder.ts';
 import { Topics } from './cluster/topics.ts';
+import { BrokerControl } from './control/broker-control.ts';
 import { BrokerConfigs } from './config/dynamic-config.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
 import { OwnedShards } from './groups/owned-shards.ts';
@@ -70,6 +71,7 @@ export interface IncarnationParts {
   readonly ownerships: readonly Ownership[];
   readonly controller: Controller;
   readonly standing: BrokerStanding;
+  readonly control: BrokerControl;
   readonly hotTail: HotTail;
   readonly cache: BlockCache;
   readonly metrics: BrokerMetrics;
@@ -282,6 +284,9 @@ export async function composeIncarnation(
     intervalMs: config.retentionCheckIntervalMs,
     foldWaitMs: longestFoldWaitMs(config.foldAfterMs),
   });
+  const standing = new BrokerStanding({ ...inService, draining: ownsNothing }, (next) =>
+    storeStanding(session.lane('upkeep'), brokerId, { ...registration, readOnly: ownsNothing }, next),
+  );
   const keeper = Keeper.start({
     metadataStore: store,
     objectStore,
@@ -306,9 +311,15 @@ export async function composeIncarnation(
     image,
     ownerships: [ownership, shardOwnership],
     controller,
-    standing: new BrokerStanding({ ...inService, draining: ownsNothing }, (standing) =>
-      storeStanding(session.lane('upkeep'), brokerId, { ...registration, readOnly: ownsNothing }, standing),
-    ),
+    standing,
+    control: new BrokerControl({
+      ...{ brokerId, incarnation, image, ownership, shardOwnership, logs, appender, standing, clock },
+      logger: logger.child({ component: 'control' }),
+      isController: () => controller.isController,
+      isSessionAlive: () => session.alive,
+      objectStoreState: () => dependencies.storeHealth?.report().state ?? 'healthy',
+      drainLimitMs: config.shutdownTimeoutMs,
+    }),
     hotTail,
     cache,
     metrics,

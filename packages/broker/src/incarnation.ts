@@ -11,6 +11,7 @@ import {
   type IncarnationDependencies,
   type IncarnationParts,
 } from './compose-incarnation.ts';
+import type { BrokerControl } from './control/broker-control.ts';
 import type { Services } from './handlers/services.ts';
 import { Session } from './metadata/session.ts';
 import { ownedKindNames, reportNothingOwned, reportOwned } from './metrics/ownership-metrics.ts';
@@ -55,6 +56,10 @@ export class Incarnation {
 
   get services(): Services {
     return this.#parts.services;
+  }
+
+  get control(): BrokerControl {
+    return this.#parts.control;
   }
 
   /** Runs once when the session is over: nothing may be served from this incarnation any more. */
@@ -134,6 +139,7 @@ export class Incarnation {
    * refused; what a store that does not answer leaves open is never answered, and its lease expires by itself.
    */
   async close(): Promise<void> {
+    this.#parts.control.close();
     this.#parts.stopUpkeep();
     this.#parts.controller.close();
     reportNothingOwned(this.#parts.metrics);

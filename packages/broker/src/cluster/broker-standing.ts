@@ -53,6 +53,11 @@ export class BrokerStanding {
     return this.#current;
   }
 
+  /** It hands over what it owns, or is about to stop: clients are better sent elsewhere. */
+  get isLeaving(): boolean {
+    return this.#isFinal || (this.#current.draining && !this.#initial.draining);
+  }
+
   /** It stays so until `uncordon`. Throws MetadataError, and StandingIsFinal; so do the others. */
   cordon(): Promise<void> {
     return this.#change((standing) => (standing.cordoned ? standing : { ...standing, cordoned: true }));

@@ -6,6 +6,7 @@ import { MetricsServer } from './metrics-server.ts';
 describe('the metrics server', () => {
   const metrics = createMetrics();
   let isReady = false;
+  let hasStarted = false;
   let objectStoreState = 'healthy';
   let server: MetricsServer;
 
@@ -16,6 +17,7 @@ describe('the metrics server', () => {
       logger: silentLogger,
       clock: systemClock,
       isReady: () => isReady,
+      hasStarted: () => hasStarted,
       objectStoreState: () => objectStoreState,
     });
   });
@@ -50,6 +52,15 @@ describe('the metrics server', () => {
     expect(await get('/readyz')).toMatchObject({ status: 503, text: 'not ready\n' });
     isReady = true;
     expect(await get('/readyz')).toMatchObject({ status: 200, text: 'ready\n' });
+  });
+
+  it('has started once it served, and goes on having started', async () => {
+    isReady = false;
+    hasStarted = false;
+    expect(await get('/startupz')).toMatchObject({ status: 503, text: 'starting\n' });
+    hasStarted = true;
+    expect(await get('/startupz')).toMatchObject({ status: 200, text: 'started\n' });
+    expect(await get('/readyz')).toMatchObject({ status: 503 });
   });
 
   it('names an object store that is not well, and stays ready for those who read', async () => {

@@ -1,6 +1,7 @@
 /**
- * The HTTP side port: `/metrics` for Prometheus, `/healthz` (the event loop turns) and `/readyz` (the broker serves). It takes no
- * input but a path, and has limits of its own, since it is reachable when the Kafka port is.
+ * The HTTP side port: `/metrics` for Prometheus, `/healthz` (the event loop turns, whatever the stores do), `/startupz` (it has served
+ * once) and `/readyz` (it serves, and clients may be sent to it). It takes no input but a path, and has limits of its own, since it is
+ * reachable when the Kafka port is.
  */
 import type { ListenAddress } from '@kafscale/protocol';
 import type { Clock, Logger } from '@kafscale/runtime';
@@ -14,8 +15,10 @@ export interface MetricsServerDeps {
   readonly metrics: BrokerMetrics;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Whether the broker serves clients. */
+  /** Whether the broker serves clients, and is not about to stop or drained. */
   readonly isReady: () => boolean;
+  /** Whether it ever served; as `isReady` unless told. */
+  readonly hasStarted?: () => boolean;
   /** Named beside the readiness, and no reason against it: reads go on, and another broker would have the same store. */
   readonly objectStoreState?: () => string;
 }
@@ -98,10 +101,12 @@ export class MetricsServer {
         return this.#scrape();
       case '/healthz':
         return plain(200, 'ok');
+      case '/startupz':
+        return (this.#deps.hasStarted ?? this.#deps.isReady)() ? plain(200, 'started') : plain(503, 'starting');
       case '/readyz':
         return this.#readiness();
       default:
-        return plain(404, 'try /metrics, /healthz or /readyz');
+        return plain(404, 'try /metrics, /healthz, /startupz or /readyz');
     }
   }
 
