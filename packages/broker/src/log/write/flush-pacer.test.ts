@@ -115,4 +115,48 @@ describe('FlushPacer', () => {
     pacer.opened();
     expect(pacer.decide(bufferOf(1), 1, 1)).toEqual({ afterMs: 50 });
   });
+
+  describe('with a large flush', () => {
+    const large = { windowMs: 250, maxBytes: 4 * 2 ** 20 };
+    const quarter = 2 ** 20;
+
+    it('closes it once nobody has added to it for a while', () => {
+      const { pacer, clock } = setUp(large);
+      pacer.opened();
+      expect(pacer.decide(bufferOf(1, quarter), 1, 1)).toEqual({ afterMs: 5 });
+      clock.advance(3);
+      expect(pacer.decide(bufferOf(2, quarter), 1, 1)).toEqual({ afterMs: 5 });
+      clock.advance(4);
+      expect(pacer.decide(bufferOf(2, quarter), 1, 1)).toEqual({ afterMs: 1 });
+      clock.advance(1);
+      expect(pacer.decide(bufferOf(2, quarter), 1, 1)).toBe('close');
+    });
+
+    it('needs no early flush left for that', () => {
+      const { pacer, clock } = setUp(large);
+      while (decideFresh(pacer) === 'close');
+      pacer.opened();
+      expect(pacer.decide(bufferOf(1, quarter), 0, 0)).toEqual({ afterMs: 5 });
+      clock.advance(5);
+      expect(pacer.decide(bufferOf(1, quarter), 0, 0)).toBe('close');
+    });
+
+    it('lets one below a quarter of its bytes wait for the window, at rest or not', () => {
+      const { pacer, clock } = setUp(large);
+      pacer.opened();
+      expect(pacer.decide(bufferOf(1, quarter - 1), 1, 1)).toEqual({ afterMs: 250 });
+      clock.advance(100);
+      expect(pacer.decide(bufferOf(1, quarter - 1), 1, 1)).toEqual({ afterMs: 150 });
+    });
+
+    it('does not take the rest of one flush for that of the next', () => {
+      const { pacer, clock } = setUp(large);
+      pacer.opened();
+      pacer.decide(bufferOf(1, quarter), 1, 1);
+      clock.advance(5);
+      expect(pacer.decide(bufferOf(1, quarter), 1, 1)).toBe('close');
+      pacer.opened();
+      expect(pacer.decide(bufferOf(1, quarter), 1, 1)).toEqual({ afterMs: 5 });
+    });
+  });
 });

@@ -4,7 +4,8 @@
  * flush takes a token, and tokens come back one a window: a steady trickle ends up at one object a window, however many producers
  * and partitions it comes from. Behind a flush under way the next one waits for the window, or as long as the last one took: a
  * store that takes longer than the window is not given more, smaller flushes for it. An ample one waits for the window alone, and
- * a full one for nothing.
+ * a full one for nothing. Nor does a large one to which nobody adds any more: its producers hold as much in flight as they may, and
+ * wait for it as it waits for them.
  */
 import type { Clock } from '@kafscale/runtime';
 import type { FlushBuffer } from './flush-buffer.ts';
@@ -28,15 +29,23 @@ const maxPatienceMs = 50;
 /** From this size on a flush costs as much for its bytes as for itself, and is better on its way beside others. */
 const ampleBytes = 512 * 1024;
 
+/** So long nobody adds to a flush that has come to rest. */
+const restMs = 5;
+
 /** Close now, look again in so many milliseconds, or wait for the next append or finished upload. */
 export type FlushDecision = 'close' | 'wait' | { readonly afterMs: number };
 
 export class FlushPacer {
   readonly #settings: FlushPacerSettings;
   readonly #clock: Clock;
+  /** A quarter of a full flush, so that coming to rest costs at most four times the objects that bytes alone do. */
+  readonly #restingBytes: number;
   #tokens = burstTokens;
   #refilledMs: number;
   #openedMs = 0;
+  /** Batches of the open flush at the last look, and when they had become more. */
+  #seenBatches = 0;
+  #grewMs = 0;
   #answeredMs = Number.NEGATIVE_INFINITY;
   #expectedBatches = 1;
   /** How long the open flush waits for one that is under way. */
@@ -45,6 +54,7 @@ export class FlushPacer {
   constructor(settings: FlushPacerSettings, clock: Clock) {
     this.#settings = settings;
     this.#clock = clock;
+    this.#restingBytes = Math.max(ampleBytes, settings.maxBytes / 4);
     this.#refilledMs = clock.monotonicMs();
     this.#patienceMs = settings.windowMs;
   }
@@ -52,6 +62,7 @@ export class FlushPacer {
   /** The open flush got its first batch. */
   opened(): void {
     this.#openedMs = this.#clock.monotonicMs();
+    this.#seenBatches = 0;
   }
 
   /** A flush was answered: its producers may each send the next batch now, beside the batches that are waiting. */
@@ -64,10 +75,18 @@ export class FlushPacer {
 
   /** `unsettled` counts the flushes that are closed and have no outcome yet; those being uploaded are among them. */
   decide(buffer: FlushBuffer, uploadsInFlight: number, unsettled: number): FlushDecision {
-    const { windowMs, maxBytes, maxEntries, maxUploads } = this.#settings;
+    const { maxBytes, maxEntries, maxUploads } = this.#settings;
     if (buffer.isEmpty || uploadsInFlight >= maxUploads) return 'wait';
     if (buffer.sizeBytes >= maxBytes || buffer.entryCount >= maxEntries) return 'close';
     const nowMs = this.#clock.monotonicMs();
+    const decision = this.#byTime(buffer, unsettled, nowMs);
+    if (decision === 'close' || buffer.sizeBytes < this.#restingBytes) return decision;
+    const untilRestMs = this.#untilRestMs(buffer, nowMs);
+    return untilRestMs <= 0 ? 'close' : { afterMs: Math.min(decision.afterMs, Math.ceil(untilRestMs)) };
+  }
+
+  #byTime(buffer: FlushBuffer, unsettled: number, nowMs: number): Exclude<FlushDecision, 'wait'> {
+    const { windowMs } = this.#settings;
     const ageMs = nowMs - this.#openedMs;
     const isAmple = buffer.sizeBytes >= ampleBytes;
     if (unsettled > 0) {
@@ -81,6 +100,14 @@ export class FlushPacer {
     if (!this.#hasToken(nowMs)) return { afterMs: Math.ceil(windowMs - ageMs) };
     this.#tokens -= 1;
     return 'close';
+  }
+
+  #untilRestMs({ batchCount }: FlushBuffer, nowMs: number): number {
+    if (batchCount !== this.#seenBatches) {
+      this.#seenBatches = batchCount;
+      this.#grewMs = nowMs;
+    }
+    return this.#grewMs + restMs - nowMs;
   }
 
   #hasToken(nowMs: number): boolean {
