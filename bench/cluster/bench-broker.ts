@@ -4,13 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LatencyStore } from '../latency-store/latency-store.ts';
+import { EtcdWrites } from './etcd-writes.ts';
 
 /** Counters at one moment; differences are what a measurement shows. */
 export interface Reading {
   readonly atMs: number;
-  readonly puts: number;
-  readonly etcdWrites: number;
+  /** By kind of object. */
+  readonly puts: ReadonlyMap<string, number>;
+  readonly putBytes: number;
+  readonly gets: number;
+  /** By purpose. */
+  readonly etcdWrites: ReadonlyMap<string, number>;
+  readonly etcdBytes: number;
   readonly cpuSeconds: number;
+  readonly storeCpuSeconds: number;
   readonly commits: number;
   readonly commitSeconds: number;
 }
@@ -19,29 +26,38 @@ export class BenchBroker {
   readonly port: number;
   readonly etcd: EtcdServer;
   readonly store: LatencyStore;
+  readonly #writes: EtcdWrites;
   readonly #metricsPort: number;
   readonly #folder: string;
+  readonly #env: Readonly<Record<string, string>>;
   #process: ChildServer | undefined;
 
   private constructor(parts: {
-    port: number;
-    metricsPort: number;
-    etcd: EtcdServer;
-    store: LatencyStore;
-    folder: string;
+    readonly port: number;
+    readonly metricsPort: number;
+    readonly etcd: EtcdServer;
+    readonly store: LatencyStore;
+    readonly writes: EtcdWrites;
+    readonly folder: string;
+    readonly env: Readonly<Record<string, string>>;
   }) {
     this.port = parts.port;
     this.#metricsPort = parts.metricsPort;
     this.etcd = parts.etcd;
     this.store = parts.store;
+    this.#writes = parts.writes;
     this.#folder = parts.folder;
+    this.#env = parts.env;
   }
 
-  static async start(): Promise<BenchBroker> {
+  /** `env`: settings of the broker beside where its stores are. */
+  static async start(env: Readonly<Record<string, string>> = {}): Promise<BenchBroker> {
     const folder = await mkdtemp(join(tmpdir(), 'kafscale-bench-'));
     const etcd = await EtcdServer.start({ quotaBytes: 2 ** 31 });
     const store = await LatencyStore.start(folder);
-    const broker = new BenchBroker({ port: await freePort(), metricsPort: await freePort(), etcd, store, folder });
+    const writes = await EtcdWrites.watch(etcd.endpoints[0]!);
+    const [port, metricsPort] = [await freePort(), await freePort()];
+    const broker = new BenchBroker({ port, metricsPort, etcd, store, writes, folder, env });
     await broker.startProcess().catch(async (error: unknown) => {
       await broker.close();
       throw error;
@@ -64,6 +80,7 @@ export class BenchBroker {
         KAFSCALE_S3_BUCKET: 'bench',
         KAFSCALE_S3_ACCESS_KEY: 'key',
         KAFSCALE_S3_SECRET_KEY: 'secret',
+        ...this.#env,
       },
       logFile: join(this.#folder, 'broker.log'),
       ready: /"msg":"ready"/,
@@ -74,29 +91,42 @@ export class BenchBroker {
     return this.#process!;
   }
 
+  /** The value of one of the broker's metrics without labels. */
+  async metric(name: string): Promise<number> {
+    const [value] = await this.#metrics(name);
+    return value!;
+  }
+
   async read(): Promise<Reading> {
-    const [{ puts }, metrics, status] = await Promise.all([
+    const [{ putsOf, putBytes, gets }, [commits, commitSeconds]] = await Promise.all([
       this.store.counts(),
-      fetch(`http://127.0.0.1:${this.#metricsPort}/metrics`).then((answer) => answer.text()),
-      this.etcd.etcdctl('endpoint', 'status', '--write-out=json'),
+      this.#metrics('kafscale_commit_duration_seconds_count', 'kafscale_commit_duration_seconds_sum'),
     ]);
-    const sample = (name: string): number =>
-      Number(new RegExp(`^${name}(?:\\{\\})? (\\S+)$`, 'm').exec(metrics)?.[1] ?? NaN);
-    const [{ Status }] = JSON.parse(status) as [{ Status: { header: { revision: number } } }];
+    const writes = [...this.#writes.read()];
     return {
       atMs: performance.now(),
-      puts,
-      etcdWrites: Status.header.revision,
+      puts: new Map(Object.entries(putsOf)),
+      putBytes,
+      gets,
+      etcdWrites: new Map(writes.map(([purpose, counts]) => [purpose, counts.writes])),
+      etcdBytes: writes.reduce((sum, [, { bytes }]) => sum + bytes, 0),
       cpuSeconds: this.process.cpuSeconds(),
-      commits: sample('kafscale_commit_duration_seconds_count'),
-      commitSeconds: sample('kafscale_commit_duration_seconds_sum'),
+      storeCpuSeconds: this.store.process.cpuSeconds(),
+      commits: commits!,
+      commitSeconds: commitSeconds!,
     };
   }
 
   async close(): Promise<void> {
+    this.#writes.close();
     await this.#process?.kill();
     await this.store.close();
     await this.etcd.close();
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #metrics(...names: readonly string[]): Promise<readonly number[]> {
+    const text = await (await fetch(`http://127.0.0.1:${this.#metricsPort}/metrics`)).text();
+    return names.map((name) => Number(new RegExp(`^${name}(?:\\{\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? NaN));
   }
 }

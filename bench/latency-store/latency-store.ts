@@ -37,6 +37,15 @@ export class LatencyStore {
     return (await (await fetch(`${this.endpoint}/-/counts`)).json()) as Counts;
   }
 
+  get process(): ChildServer {
+    return this.#process;
+  }
+
+  /** Gives back the memory of all flushes: only where the broker reads none of them again. */
+  async forgetFlushes(): Promise<void> {
+    await fetch(`${this.endpoint}/-/forget`, { method: 'POST' });
+  }
+
   async close(): Promise<void> {
     await this.#process.kill();
   }

@@ -19,23 +19,29 @@ export interface Counts {
   gets: number;
   others: number;
   putBytes: number;
+  /** PUTs by what was put: `flush`, `merged`, `segment` and so on. */
+  readonly putsOf: Record<string, number>;
 }
 
 interface StoredObject {
-  readonly chunks: readonly Buffer[];
-  readonly size: number;
+  /** Lies in one of the store's blocks. */
+  readonly bytes: Buffer;
   readonly crc: string | undefined;
   readonly modified: string;
 }
 
 const slowShare = 0.01;
 const pageSize = 1_000;
+/** Objects share large blocks: a buffer for every read of a socket kept the garbage collector busy, and with it the broker waiting. */
+const blockBytes = 64 * 2 ** 20;
 
 export class MemoryS3 {
   latency: Latency;
-  readonly counts: Counts = { puts: 0, gets: 0, others: 0, putBytes: 0 };
+  readonly counts: Counts = { puts: 0, gets: 0, others: 0, putBytes: 0, putsOf: {} };
   readonly #objects = new Map<string, StoredObject>();
   readonly #server: Server;
+  #block = Buffer.alloc(0);
+  #blockUsed = 0;
 
   constructor(latency: Latency) {
     this.latency = latency;
@@ -81,34 +87,52 @@ export class MemoryS3 {
   }
 
   #control(path: string, chunks: readonly Buffer[], response: ServerResponse): void {
+    if (path === '/-/forget') this.#forget();
     if (path === '/-/latency') this.latency = JSON.parse(Buffer.concat(chunks).toString()) as Latency;
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.counts));
   }
 
+  /** Drops the flushes, for a load that nobody will read. */
+  #forget(): void {
+    for (const key of this.#objects.keys()) if (kindOf(key) === 'flush') this.#objects.delete(key);
+  }
+
   #put(key: string, chunks: readonly Buffer[], { headers }: IncomingMessage, response: ServerResponse): void {
-    const size = chunks.reduce((total, { length }) => total + length, 0);
+    const kind = kindOf(key);
     this.counts.puts += 1;
-    this.counts.putBytes += size;
+    this.counts.putsOf[kind] = (this.counts.putsOf[kind] ?? 0) + 1;
+    this.counts.putBytes += chunks.reduce((total, { length }) => total + length, 0);
     if (headers['if-none-match'] === '*' && this.#objects.has(key)) return fail(response, 412, 'PreconditionFailed');
     const crc = headers['x-amz-checksum-crc32'] as string | undefined;
-    this.#objects.set(key, { chunks, size, crc, modified: new Date().toISOString() });
+    this.#objects.set(key, { bytes: this.#keep(chunks), crc, modified: new Date().toISOString() });
     response.writeHead(200, { etag: '"0"' }).end();
+  }
+
+  #keep(chunks: readonly Buffer[]): Buffer {
+    const size = chunks.reduce((total, { length }) => total + length, 0);
+    if (this.#blockUsed + size > this.#block.length) {
+      this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, size));
+      this.#blockUsed = 0;
+    }
+    const start = this.#blockUsed;
+    for (const chunk of chunks) this.#blockUsed += chunk.copy(this.#block, this.#blockUsed);
+    return this.#block.subarray(start, this.#blockUsed);
   }
 
   #get(key: string, range: string | undefined, response: ServerResponse): void {
     this.counts.gets += 1;
     const object = this.#objects.get(key);
     if (object === undefined) return fail(response, 404, 'NoSuchKey');
-    const bytes = Buffer.concat(object.chunks);
+    const { bytes } = object;
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
     if (first === undefined) {
       const checksum = object.crc === undefined ? {} : { 'x-amz-checksum-crc32': object.crc };
-      response.writeHead(200, { 'content-length': object.size, ...checksum }).end(bytes);
+      response.writeHead(200, { 'content-length': bytes.length, ...checksum }).end(bytes);
       return;
     }
-    if (Number(first) >= object.size) return fail(response, 416, 'InvalidRange');
+    if (Number(first) >= bytes.length) return fail(response, 416, 'InvalidRange');
     const body = bytes.subarray(Number(first), Number(last) + 1);
-    const contentRange = `bytes ${first}-${Number(first) + body.length - 1}/${object.size}`;
+    const contentRange = `bytes ${first}-${Number(first) + body.length - 1}/${bytes.length}`;
     response.writeHead(206, { 'content-length': body.length, 'content-range': contentRange }).end(body);
   }
 
@@ -120,8 +144,8 @@ export class MemoryS3 {
     const keys = [...this.#objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
     const page = keys.slice(0, limit);
     const contents = page.map((key) => {
-      const { size, modified } = this.#objects.get(key)!;
-      return `<Contents><Key>${key}</Key><Size>${size}</Size><LastModified>${modified}</LastModified><ETag>"0"</ETag></Contents>`;
+      const { bytes, modified } = this.#objects.get(key)!;
+      return `<Contents><Key>${key}</Key><Size>${bytes.length}</Size><LastModified>${modified}</LastModified><ETag>"0"</ETag></Contents>`;
     });
     const isTruncated = keys.length > page.length;
     const next = isTruncated ? `<NextContinuationToken>${page.at(-1)!}</NextContinuationToken>` : '';
@@ -134,6 +158,13 @@ export class MemoryS3 {
     for (const [, key] of body.matchAll(/<Key>(.*?)<\/Key>/g)) this.#objects.delete(key!);
     xml(response, '<DeleteResult></DeleteResult>');
   }
+}
+
+/** By the broker's names: `{namespace}/{kind}/...`, or `{namespace}/{topic}/{partition}/...` for segments. */
+function kindOf(key: string): string {
+  if (key.endsWith('.kfs')) return 'segment';
+  if (key.endsWith('.index')) return 'segment index';
+  return key.split('/')[1] ?? 'other';
 }
 
 function xml(response: ServerResponse, body: string, status = 200): void {
