@@ -8,10 +8,10 @@ TSX := node --no-warnings --conditions=@kafscale/source --import tsx
 # What npm writes last; newer than the lockfile exactly when the install is current.
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help build demo cluster test test-stores chaos soak lint format bench bench-cluster clean
+.PHONY: help build demo cluster test test-stores e2e-k8s e2e-operator k8s chaos soak lint format bench bench-cluster clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): package.json package-lock.json $(wildcard packages/*/package.json)
 	@# `npm ci` starts by removing node_modules, which is right for a fresh clone and rude to a running process.
@@ -32,6 +32,15 @@ test: $(INSTALLED) ## Run every suite; SUITES=unit,lint runs only these
 
 test-stores: $(INSTALLED) ## Every test of the stores on every etcd; SUITES=stores on the stores that KAFSCALE_TEST_* names
 	SUITES=$${SUITES:-stores,etcd-3.5,etcd-3.6} $(TSX) tools/test/run.ts
+
+e2e-k8s: build ## Scenarios on a real Kubernetes with pods, on this machine or the one of KUBECONFIG; ONLY=pattern
+	$(TSX) e2e/k8s/run.ts pods
+
+e2e-operator: build ## Scenarios on a real API server and controllers, without pods; needs no rights
+	$(TSX) e2e/k8s/run.ts operator
+
+k8s: build ## A real Kubernetes on this machine and a shell with kubectl and helm in it
+	$(TSX) e2e/k8s/run.ts shell
 
 chaos: build ## Faults by chance on a real cluster under load; MINUTES=30 SEED=7
 	$(TSX) e2e/cluster/chaos.ts

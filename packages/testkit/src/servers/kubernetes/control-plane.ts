@@ -33,6 +33,8 @@ export const serviceRange = '10.96.0.0/16';
 const apiServiceAddress = '10.96.0.1';
 export const clusterDomain = 'cluster.local';
 const startTimeoutMs = 120_000;
+/** Between questions to a server that starts. */
+const pauseMs = 100;
 
 export class ControlPlane {
   readonly etcd: EtcdServer;
@@ -99,7 +101,7 @@ export class ControlPlane {
 
   async startApiServer(): Promise<void> {
     this.#apiServer = await this.#launchApiServer();
-    await eventually('the API server is ready', () => this.#isReady(), startTimeoutMs);
+    await eventually('the API server is ready', () => this.#isReady(), startTimeoutMs, pauseMs);
   }
 
   /** A kubeconfig for another user, who may do nothing until a role says so. */
@@ -141,7 +143,7 @@ export class ControlPlane {
     );
     const hasServiceAccount = async (): Promise<boolean> =>
       (await this.kubectl.find('serviceaccount', 'default', 'default')) !== undefined;
-    await eventually('the controllers work', hasServiceAccount, startTimeoutMs);
+    await eventually('the controllers work', hasServiceAccount, startTimeoutMs, pauseMs);
   }
 
   #isReady(): Promise<boolean> {

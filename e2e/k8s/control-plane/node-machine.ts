@@ -1,0 +1,48 @@
+/** Makes the namespaces of this process into what a node needs: mounts, kernel settings of its own, a network without a way out. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runProgram } from '@kafscale/testkit';
+import { nodeAddress } from './addresses.ts';
+import { makeCgroups } from './own-namespaces.ts';
+
+/** Sockets and state that are short-lived; a file system of its own. */
+export const runFolder = '/run/kafscale-node';
+
+/** Settings of the whole machine that a kubelet would change: it gets copies to change. */
+const kernelSettings = [
+  ...['vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops'],
+  ...['kernel/keys/root_maxkeys', 'kernel/keys/root_maxbytes'],
+];
+
+/** Only in namespaces of its own: it mounts over /run and other folders. */
+export async function makeNodeMachine(folder: string): Promise<void> {
+  await mount('tmpfs', '/run');
+  await mount('tmpfs', '/dev/shm'); // who tidies up there by process number must not see ours, nor we theirs
+  await mount('tmpfs', '/var/lib/cni');
+  await mkdir(runFolder, { recursive: true });
+  await hideKernelSettings(join(folder, 'kernel'));
+  await runProgram('mount', ['--make-rshared', '/']);
+  await makeCgroups();
+  await ip('link', 'set', 'lo', 'up');
+  await ip('link', 'add', 'node0', 'type', 'bridge');
+  await ip('addr', 'add', `${nodeAddress}/24`, 'dev', 'node0');
+  await ip('link', 'set', 'node0', 'up');
+  await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
+}
+
+async function hideKernelSettings(folder: string): Promise<void> {
+  for (const setting of kernelSettings) {
+    const real = join('/proc/sys', setting);
+    const copy = join(folder, setting.replaceAll('/', '-'));
+    await mkdir(folder, { recursive: true });
+    await writeFile(copy, await readFile(real));
+    await runProgram('mount', ['--bind', copy, real]);
+  }
+}
+
+async function mount(type: string, where: string): Promise<void> {
+  await mkdir(where, { recursive: true });
+  await runProgram('mount', ['-t', type, type, where]);
+}
+
+const ip = (...args: readonly string[]): Promise<string> => runProgram('ip', args);
