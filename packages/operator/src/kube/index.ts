@@ -1,4 +1,39 @@
 /** The runtime that reconcilers rest on. Nothing outside this folder talks to a Kubernetes API server. */
+export {
+  appliedAnnotation,
+  child,
+  Children,
+  ChildRefused,
+  instanceLabel,
+  managedByLabel,
+  type Child,
+  type ChildCache,
+  type ChildOutcome,
+  type ChildrenSettings,
+  type Owner,
+} from './apply/children.ts';
+export { differences, type Difference } from './apply/differences.ts';
+export { StatusWriter } from './apply/status-writer.ts';
+export {
+  Controller,
+  mappedSource,
+  ownedSource,
+  ownSource,
+  settledResult,
+  specChanged,
+  type ControllerSettings,
+  type Reconcile,
+  type ReconcileContext,
+  type ReconcileResult,
+  type Source,
+} from './controller.ts';
+export { EventRecorder, type EventNote, type EventRecorderSettings } from './events.ts';
+export { Informer, type ChangeHandler, type InformerSettings } from './informer.ts';
+export { LeaderElection, type LeaderElectionSettings } from './leader-election.ts';
+export { labelIndex, ObjectCache, type CacheChange, type IndexFunction } from './object-cache.ts';
+export { RateLimit } from './rate-limit.ts';
+export { WorkQueue, type QueueMetrics, type WorkQueueSettings } from './work-queue.ts';
+export { fencedClient, WriteFence } from './write-fence.ts';
 export { boundedName, isDnsLabel, isObjectName, longestLabel } from './names.ts';
 export { compareQuantities, parseQuantity, quantityUnits, sameQuantity } from './quantity.ts';
 export {

@@ -1,0 +1,87 @@
+/**
+ * Every metric of the operator: name, help, labels. Those of reconciling, queues and the API's client carry the names that
+ * controller-runtime gave them, so that dashboards made for other operators show ours too.
+ */
+
+export interface MetricDefinition {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly buckets?: readonly number[];
+}
+
+const queueBuckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 50, 100, 1000] as const;
+const reconcileBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const;
+
+export const metricDefinitions = {
+  reconcileTotal: {
+    type: 'counter',
+    name: 'controller_runtime_reconcile_total',
+    help: 'Reconciliations by controller and result: success, error, requeue_after, requeue.',
+    labels: ['controller', 'result'],
+  },
+  reconcileErrors: {
+    type: 'counter',
+    name: 'controller_runtime_reconcile_errors_total',
+    help: 'Reconciliations that failed.',
+    labels: ['controller'],
+  },
+  reconcileSeconds: {
+    type: 'histogram',
+    name: 'controller_runtime_reconcile_time_seconds',
+    help: 'Time of one reconciliation.',
+    labels: ['controller'],
+    buckets: reconcileBuckets,
+  },
+  activeWorkers: {
+    type: 'gauge',
+    name: 'controller_runtime_active_workers',
+    help: 'Reconciliations that run now.',
+    labels: ['controller'],
+  },
+  workqueueDepth: {
+    type: 'gauge',
+    name: 'workqueue_depth',
+    help: 'Keys that wait for a worker.',
+    labels: ['name'],
+  },
+  workqueueAdds: {
+    type: 'counter',
+    name: 'workqueue_adds_total',
+    help: 'Keys added to the queue.',
+    labels: ['name'],
+  },
+  workqueueRetries: {
+    type: 'counter',
+    name: 'workqueue_retries_total',
+    help: 'Keys that came back after a failure.',
+    labels: ['name'],
+  },
+  workqueueQueueSeconds: {
+    type: 'histogram',
+    name: 'workqueue_queue_duration_seconds',
+    help: 'Time a key waited for a worker.',
+    labels: ['name'],
+    buckets: queueBuckets,
+  },
+  workqueueWorkSeconds: {
+    type: 'histogram',
+    name: 'workqueue_work_duration_seconds',
+    help: 'Time a key was worked on.',
+    labels: ['name'],
+    buckets: queueBuckets,
+  },
+  workqueueUnfinishedSeconds: {
+    type: 'gauge',
+    name: 'workqueue_unfinished_work_seconds',
+    help: 'Time that all keys worked on now have taken so far; what grows steadily is stuck.',
+    labels: ['name'],
+  },
+  leader: {
+    type: 'gauge',
+    name: 'leader_election_master_status',
+    help: '1 while this operator holds the lease, 0 otherwise.',
+    labels: ['name'],
+  },
+} as const satisfies Readonly<Record<string, MetricDefinition>>;
