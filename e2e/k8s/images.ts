@@ -86,9 +86,11 @@ type Contents = Omit<Image, 'name'>;
 
 /** As in our Dockerfile: buffers of megabytes come and go. */
 const mallocSettings = {
-  MALLOC_TRIM_THRESHOLD_: '1073741824',
-  MALLOC_TOP_PAD_: '67108864',
-  MALLOC_MMAP_THRESHOLD_: '1073741824',
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '1048576',
+  MALLOC_TRIM_THRESHOLD_: '67108864',
+  MALLOC_TOP_PAD_: '16777216',
+  NODE_OPTIONS: '--max-semi-space-size=4',
 };
 
 /** Node with its libraries and the packages of others that our commands need: made anew only when one of them changes. */

@@ -86,7 +86,7 @@ export function deployment(place: Place, replicas: number, settings: ContainerSe
 export function service(
   place: Place,
   ports: Readonly<Record<string, number>>,
-  more: { readonly of?: string; readonly type?: 'NodePort'; readonly headless?: boolean } = {},
+  more: { readonly of?: string; readonly type?: 'NodePort' | 'LoadBalancer'; readonly headless?: boolean } = {},
 ): object {
   const { of = place.name, type, headless = false } = more;
   return {

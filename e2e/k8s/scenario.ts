@@ -1,5 +1,6 @@
 /** What scenarios share: the cluster that `KUBECONFIG` names, a namespace of their own, and what to print when something goes wrong. */
-import { eventually as eventuallyAtPace, findProgram, Kubectl, type KubeObject } from '@kafscale/testkit';
+import { eventually as eventuallyAtPace, findProgram, Kubectl, runProgram, type KubeObject } from '@kafscale/testkit';
+import { outsideNamespace } from './control-plane/addresses.ts';
 import { pod, restrictedNamespace, type ContainerSettings } from './manifests.ts';
 
 /** As the user of the kubeconfig that the runner sets. */
@@ -16,6 +17,10 @@ const pauseMs = 250;
 /** Resolves once `condition` holds; rejects with what was waited for when it does not within `timeoutMs`. */
 export const eventually = (what: string, condition: () => Promise<boolean>, timeoutMs: number): Promise<void> =>
   eventuallyAtPace(what, condition, timeoutMs, pauseMs);
+
+/** Runs a program that is not in the cluster: what it reaches, everybody on the node's network reaches. Only on the cluster of this machine. */
+export const runOutside = (program: string, args: readonly string[]): Promise<string> =>
+  runProgram('ip', ['netns', 'exec', outsideNamespace, program, ...args], { timeoutMs: 60_000 });
 
 export interface PodStatus extends KubeObject {
   readonly metadata: KubeObject['metadata'] & { readonly deletionTimestamp?: string };

@@ -102,9 +102,9 @@ export const suites: readonly Suite[] = [
   },
   {
     name: 'integration',
-    about: "golden bytes and message definitions of Kafka's own jars; real etcd, S3 servers and files",
+    about: "golden bytes and message definitions of Kafka's own jars; real etcd, S3 servers, files and Kubernetes",
     needs: ['mvn', 'java', 'jar', 'etcd', 'etcdctl', 'openssl', 'go'],
-    servers: ['etcd', 'minio', 'versitygw', 'etcd 3.5'],
+    servers: ['etcd', 'minio', 'versitygw', 'etcd 3.5', 'kubernetes'],
     timeoutMinutes: 20,
     counted: 'jest',
     command: () => jest('jest.integration.config.js'),

@@ -2,15 +2,24 @@
  * The servers that suites start and that are built from Go modules. Building begins with the run and goes on beside the suites that
  * need none of it, one server after the other; a suite that needs one waits for it by name.
  */
-import { buildEtcd, buildMinio, buildVersitygw, newestEtcdVersion, previousEtcdVersion } from '@kafscale/testkit';
+import {
+  buildEtcd,
+  buildMinio,
+  buildVersitygw,
+  controllerBinaries,
+  kubeBinaries,
+  newestEtcdVersion,
+  previousEtcdVersion,
+} from '@kafscale/testkit';
 
-export type TestServerName = 'etcd' | 'etcd 3.5' | 'minio' | 'versitygw';
+export type TestServerName = 'etcd' | 'etcd 3.5' | 'minio' | 'versitygw' | 'kubernetes';
 
 const builds: Readonly<Record<TestServerName, () => Promise<unknown>>> = {
   etcd: () => buildEtcd(newestEtcdVersion),
   'etcd 3.5': () => buildEtcd(previousEtcdVersion),
   minio: () => buildMinio(),
   versitygw: buildVersitygw,
+  kubernetes: () => kubeBinaries().then(controllerBinaries),
 };
 
 /** Long enough to say who is waited for. */

@@ -8,3 +8,10 @@ export const nodeAddress = '10.10.0.1';
 export const podRange = '10.244.0.0/16';
 /** In the range of Services that the API server was given. */
 export const dnsServiceAddress = '10.96.0.10';
+
+/** Of somebody who is not in the cluster: a network namespace that reaches the node and what the node offers, and no pod. */
+export const outsideNamespace = 'outside';
+export const outsideAddress = '10.10.0.2';
+/** The addresses that Services of type LoadBalancer get; the outside finds them by way of the node. */
+export const loadBalancerRange = '10.10.1.0/24';
+export const loadBalancerAddress = (number: number): string => `10.10.1.${number}`;

@@ -10,8 +10,10 @@ import { nodeAddress, nodeName } from './addresses.ts';
 import { startDns } from './cluster-dns.ts';
 import { importImages, startContainerd } from './container-runtime.ts';
 import { startKubelet } from './kubelet.ts';
-import { LocalVolumes } from './local-volumes.ts';
+import { giveAddresses } from './load-balancers.ts';
+import { provideVolumes } from './local-volumes.ts';
 import { makeNodeMachine } from './node-machine.ts';
+import type { Repeated } from './repeated.ts';
 
 export type Progress = (text: string) => void;
 
@@ -19,12 +21,12 @@ const nodeReadySeconds = 120;
 
 export class Cluster {
   readonly controlPlane: ControlPlane;
-  readonly #volumes: LocalVolumes;
+  readonly #controllers: readonly Repeated[];
   readonly #servers: readonly ChildServer[];
 
-  private constructor(controlPlane: ControlPlane, volumes: LocalVolumes, servers: readonly ChildServer[]) {
+  private constructor(controlPlane: ControlPlane, controllers: readonly Repeated[], servers: readonly ChildServer[]) {
     this.controlPlane = controlPlane;
-    this.#volumes = volumes;
+    this.#controllers = controllers;
     this.#servers = servers;
   }
 
@@ -46,12 +48,11 @@ export class Cluster {
       startDns(folder, controlPlane),
     ]);
     const { kubectl } = controlPlane;
-    const volumes = new LocalVolumes(kubectl, join(folder, 'volumes'));
-    await volumes.start();
+    const controllers = [await provideVolumes(kubectl, join(folder, 'volumes')), giveAddresses(kubectl)];
     const known = async (): Promise<boolean> => (await kubectl.find('node', nodeName)) !== undefined;
     await eventually('the node is known', known, nodeReadySeconds * 1_000, 250);
     await kubectl.wait(`node/${nodeName}`, 'condition=Ready', undefined, nodeReadySeconds);
-    return new Cluster(controlPlane, volumes, [containerd, ...node, dns]);
+    return new Cluster(controlPlane, controllers, [containerd, ...node, dns]);
   }
 
   /** Of the administrator. */
@@ -61,7 +62,7 @@ export class Cluster {
 
   /** Ends what it started here; pods end with the namespaces. */
   async close(): Promise<void> {
-    await this.#volumes.close();
+    await Promise.all(this.#controllers.map((controller) => controller.close()));
     for (const server of this.#servers) await server.kill();
     await this.controlPlane.close();
   }

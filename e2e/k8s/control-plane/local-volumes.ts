@@ -4,12 +4,11 @@
  */
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kubectl } from '@kafscale/testkit';
 import { nodeName } from './addresses.ts';
+import { Repeated } from './repeated.ts';
 
 const className = 'local';
-const pauseMs = 1_000;
 const openToEveryone = 0o777;
 
 interface Claim {
@@ -22,77 +21,44 @@ interface Claim {
   readonly status?: { readonly phase?: string };
 }
 
-export class LocalVolumes {
-  readonly #kubectl: Kubectl;
-  readonly #folder: string;
-  readonly #stopped = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+/** Gives every claim its folder below `folder` until it is closed. */
+export async function provideVolumes(kubectl: Kubectl, folder: string): Promise<Repeated> {
+  await kubectl.apply([storageClass]);
+  return new Repeated(async () => {
+    const claims = await kubectl.list<Claim>('persistentvolumeclaims');
+    for (const claim of claims.filter(isWaiting)) await kubectl.apply([await volumeFor(claim, folder)]);
+  });
+}
 
-  constructor(kubectl: Kubectl, folder: string) {
-    this.#kubectl = kubectl;
-    this.#folder = folder;
-  }
+const isWaiting = ({ spec, status }: Claim): boolean =>
+  spec.storageClassName === className && status?.phase === 'Pending';
 
-  async start(): Promise<void> {
-    await this.#kubectl.apply([storageClass]);
-    this.#loop = this.#run();
-  }
-
-  async close(): Promise<void> {
-    this.#stopped.abort();
-    await this.#loop;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopped;
-    while (!signal.aborted) {
-      await this.#provideAll().catch(() => undefined); // the API server may be away; the next round asks again
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
-    }
-  }
-
-  async #provideAll(): Promise<void> {
-    const claims = await this.#kubectl.list<Claim>('persistentvolumeclaims');
-    const waiting = claims.filter(
-      ({ spec, status }) => spec.storageClassName === className && status?.phase === 'Pending',
-    );
-    for (const claim of waiting) await this.#provide(claim);
-  }
-
-  async #provide({ metadata: claim, spec }: Claim): Promise<void> {
-    const name = `claim-${claim.uid}`;
-    const path = join(this.#folder, name);
-    await mkdir(path, { recursive: true });
-    await chmod(path, openToEveryone);
-    await this.#kubectl.apply([
-      {
+async function volumeFor({ metadata: claim, spec }: Claim, folder: string): Promise<object> {
+  const name = `claim-${claim.uid}`;
+  const path = join(folder, name);
+  await mkdir(path, { recursive: true });
+  await chmod(path, openToEveryone);
+  const onThisNode = { key: 'kubernetes.io/hostname', operator: 'In', values: [nodeName] };
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name },
+    spec: {
+      storageClassName: className,
+      accessModes: spec.accessModes,
+      capacity: spec.resources.requests,
+      persistentVolumeReclaimPolicy: 'Retain',
+      claimRef: {
         apiVersion: 'v1',
-        kind: 'PersistentVolume',
-        metadata: { name },
-        spec: {
-          storageClassName: className,
-          accessModes: spec.accessModes,
-          capacity: spec.resources.requests,
-          persistentVolumeReclaimPolicy: 'Retain',
-          claimRef: {
-            apiVersion: 'v1',
-            kind: 'PersistentVolumeClaim',
-            name: claim.name,
-            namespace: claim.namespace,
-            uid: claim.uid,
-          },
-          hostPath: { path },
-          nodeAffinity: {
-            required: {
-              nodeSelectorTerms: [
-                { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'In', values: [nodeName] }] },
-              ],
-            },
-          },
-        },
+        kind: 'PersistentVolumeClaim',
+        name: claim.name,
+        namespace: claim.namespace,
+        uid: claim.uid,
       },
-    ]);
-  }
+      hostPath: { path },
+      nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [onThisNode] }] } },
+    },
+  };
 }
 
 const storageClass = {

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runProgram } from '@kafscale/testkit';
-import { nodeAddress } from './addresses.ts';
+import { loadBalancerRange, nodeAddress, outsideAddress, outsideNamespace } from './addresses.ts';
 import { makeCgroups } from './own-namespaces.ts';
 
 /** Sockets and state that are short-lived; a file system of its own. */
@@ -28,6 +28,19 @@ export async function makeNodeMachine(folder: string): Promise<void> {
   await ip('addr', 'add', `${nodeAddress}/24`, 'dev', 'node0');
   await ip('link', 'set', 'node0', 'up');
   await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
+  await makeOutside();
+}
+
+/** A second machine on the node's network, for clients that are not in the cluster. */
+async function makeOutside(): Promise<void> {
+  const inside = ['-n', outsideNamespace];
+  await ip('netns', 'add', outsideNamespace);
+  await ip('link', 'add', 'outside0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', outsideNamespace);
+  await ip('link', 'set', 'outside0', 'master', 'node0', 'up');
+  await ip(...inside, 'link', 'set', 'lo', 'up');
+  await ip(...inside, 'addr', 'add', `${outsideAddress}/24`, 'dev', 'eth0');
+  await ip(...inside, 'link', 'set', 'eth0', 'up');
+  await ip(...inside, 'route', 'add', loadBalancerRange, 'via', nodeAddress);
 }
 
 async function hideKernelSettings(folder: string): Promise<void> {

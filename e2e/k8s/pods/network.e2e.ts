@@ -1,7 +1,7 @@
 /** The ground that other scenarios stand on: pods start, find each other by name, and are reached from the node. */
 import { images } from '../images.ts';
 import { deployment, nodeProgram, service } from '../manifests.ts';
-import { eventually, Scenario } from '../scenario.ts';
+import { eventually, runOutside, Scenario } from '../scenario.ts';
 
 const port = 8080;
 /** Says which pod it is. */
@@ -21,6 +21,7 @@ describe('pods of this cluster', () => {
       service(scenario.place('web'), { http: port }),
       service(scenario.place('web-each'), { http: port }, { of: 'web', headless: true }),
       service(scenario.place('web-outside'), { http: port }, { of: 'web', type: 'NodePort' }),
+      service(scenario.place('web-balanced'), { http: port }, { of: 'web', type: 'LoadBalancer' }),
     );
     await scenario.rolledOut('web');
   });
@@ -40,23 +41,38 @@ describe('pods of this cluster', () => {
     expect((await scenario.ask('by-address', client(url))).trim()).toBe(first!.metadata.name);
   });
 
-  it('are reached from the node by Service, by port of the node and by address', async () => {
-    interface ServiceObject {
-      readonly spec: { readonly clusterIP: string; readonly ports: readonly { readonly nodePort?: number }[] };
-    }
-    const find = (name: string) => scenario.kubectl.get<ServiceObject>('service', name, scenario.namespace);
-    const [inside, outside] = [await find('web'), await find('web-outside')];
+  interface ServiceObject {
+    readonly spec: { readonly clusterIP: string; readonly ports: readonly { readonly nodePort?: number }[] };
+    readonly status: { readonly loadBalancer: { readonly ingress?: readonly { readonly ip: string }[] } };
+  }
+  const find = (name: string) => scenario.kubectl.get<ServiceObject>('service', name, scenario.namespace);
+
+  const nodePortUrl = async (): Promise<string> => {
     const nodes = await scenario.kubectl.list<{
       readonly status: { readonly addresses: readonly { readonly type: string; readonly address: string }[] };
     }>('nodes');
     const node = nodes[0]!.status.addresses.find(({ type }) => type === 'InternalIP')!.address;
+    return `http://${node}:${(await find('web-outside')).spec.ports[0]!.nodePort!}`;
+  };
+
+  it('are reached from the node by Service, by port of the node and by address', async () => {
     const pods = await scenario.pods('web');
+    const { clusterIP } = (await find('web')).spec;
     for (const url of [
-      `http://${inside.spec.clusterIP}:${port}`,
-      `http://${node}:${outside.spec.ports[0]!.nodePort!}`,
+      `http://${clusterIP}:${port}`,
+      await nodePortUrl(),
       `http://${pods[0]!.status.podIP!}:${port}`,
     ]) {
       expect(await podNames()).toContain(await (await fetch(url)).text());
+    }
+  });
+
+  it('are reached from outside by port of the node and by load balancer', async () => {
+    const ingress = async () => (await find('web-balanced')).status.loadBalancer.ingress;
+    await eventually('the load balancer has an address', async () => (await ingress()) !== undefined, 30_000);
+    for (const url of [await nodePortUrl(), `http://${(await ingress())![0]!.ip}:${port}`]) {
+      const program = `fetch('${url}').then((a) => a.text()).then((t) => console.log(t))`;
+      expect(await podNames()).toContain((await runOutside(process.execPath, ['--eval', program])).trim());
     }
   });
 
