@@ -14,6 +14,8 @@ function start(share: () => number | undefined) {
   const quotaBytes = 1_000;
   const watched = Object.assign(Object.create(store) as MemoryMetadataStore, {
     range: store.range.bind(store),
+    grantLease: store.grantLease.bind(store),
+    revokeLease: store.revokeLease.bind(store),
     usage: () => {
       const used = share();
       const bytes = (used ?? 0) * quotaBytes;

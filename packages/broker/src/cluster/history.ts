@@ -20,6 +20,7 @@ export const historyLookMs = 15_000;
 const crowdedShare = 0.35;
 /** History reaches back this far in any case. */
 const shortestHistoryMs = 60_000;
+const shortLeaseMs = 5_000;
 /** A look that is nearly due counts. */
 const slackMs = 1_000;
 
@@ -54,6 +55,14 @@ export class History {
     this.#marks = this.#marks.slice(last + 1);
     this.#compactedMs = nowMs;
     await this.#bounded((signal) => store.compact(mark.revision, signal));
+    if (isCrowded(usage)) await this.#touch();
+  }
+
+  /** etcd counts a page as free with the next write: where producers are held back for want of pages there may be none. */
+  async #touch(): Promise<void> {
+    const { store } = this.#dependencies;
+    const lease = await this.#bounded((signal) => store.grantLease(shortLeaseMs, signal));
+    await this.#bounded((signal) => store.revokeLease(lease, signal));
   }
 
   #bounded<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
