@@ -13,8 +13,10 @@ export interface GoPrograms {
   readonly name: string;
   /** Versions by module path; modules of one family take each other's from here. */
   readonly modules: Readonly<Record<string, string>>;
-  /** Main packages by the name of the program that each becomes. */
+  /** Main packages by the name of the program that each becomes; `.` is the one in `sources`. */
   readonly programs: Readonly<Record<string, string>>;
+  /** Files of a main package of our own, which takes a part of the modules, by name. */
+  readonly sources?: Readonly<Record<string, string>>;
   /** Modules that the built one names without a version of theirs, as a tree of many modules does, and the version to take. */
   readonly replacements?: Readonly<Record<string, string>>;
   /** String variables to set in the programs, by package path and name: the versions that they report. */
@@ -31,12 +33,13 @@ const onStandardError: Announce = (text) => void process.stderr.write(`${text}\n
  * whose own go.mod replaces others.
  */
 export async function goPrograms(settings: GoPrograms, announce = onStandardError): Promise<string> {
-  const { name, modules, programs, variables = {} } = settings;
+  const { name, modules, programs, sources = {}, variables = {} } = settings;
   const goMod = moduleFile(settings);
   const linkerFlags = ['-s', '-w', ...Object.entries(variables).map(([path, value]) => `-X=${path}=${value}`)];
-  const recipe = [goMod, JSON.stringify(programs), ...linkerFlags.slice(2)].join('');
+  const recipe = [goMod, JSON.stringify(programs), ...linkerFlags.slice(2), ...Object.values(sources)].join('');
   return preparedFolder(name, recipe, async (folder) => {
     await writeFile(join(folder, 'go.mod'), goMod);
+    for (const [file, source] of Object.entries(sources)) await writeFile(join(folder, file), source);
     const finished = announceLongWork(`building ${name} ${Object.values(modules)[0]!} from its Go module`, announce);
     try {
       for (const [program, mainPackage] of Object.entries(programs)) {

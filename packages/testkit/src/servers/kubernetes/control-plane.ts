@@ -207,6 +207,7 @@ async function apiServerFlags(parts: {
     addresses: [...new Set([loopback, address, apiServiceAddress])],
   });
   const aggregator = await certificates.client('aggregator', { name: 'aggregator' });
+  const kubelets = await certificates.client('kubelets-client', administrator);
   return [
     `--etcd-servers=${etcd.endpoints.map((endpoint) => `http://${endpoint}`).join(',')}`,
     ...[`--bind-address=${address}`, `--advertise-address=${address}`, `--secure-port=${port}`, `--cert-dir=${folder}`],
@@ -221,6 +222,9 @@ async function apiServerFlags(parts: {
     ...[`--requestheader-client-ca-file=${authority.certFile}`, '--requestheader-allowed-names=aggregator'],
     ...['--requestheader-username-headers=X-Remote-User', '--requestheader-group-headers=X-Remote-Group'],
     ...['--requestheader-extra-headers-prefix=X-Remote-Extra-', '--enable-aggregator-routing=true'],
+    // Logs and commands in pods go through it.
+    ...[`--kubelet-client-certificate=${kubelets.certFile}`, `--kubelet-client-key=${kubelets.keyFile}`],
+    ...[`--kubelet-certificate-authority=${authority.certFile}`, '--kubelet-preferred-address-types=InternalIP'],
     ...(settings.apiServerFlags ?? []),
   ];
 }
