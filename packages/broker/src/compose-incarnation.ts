@@ -31,6 +31,8 @@ import { openLogReading } from './log/read/log-reading.ts';
 import { SessionOwnershipProof } from './log/session-ownership-proof.ts';
 import { StoredLogStarts } from './log/stored-log-starts.ts';
 import type { Failpoint } from './log/write/failpoint.ts';
+import { KeepingUp } from './log/upkeep/keeping-up.ts';
+import { KnownFlushes } from './log/upkeep/known-flushes.ts';
 import { startProducerExpiry } from './log/upkeep/producer-expiry.ts';
 import { RetentionLines } from './log/upkeep/retained-from.ts';
 import { retainedFrom, startRetention } from './log/upkeep/retention.ts';
@@ -79,6 +81,7 @@ export interface IncarnationParts {
   readonly arena: SlabArena;
   readonly keeper: Keeper;
   readonly tiers: StorageTiers;
+  readonly known: KnownFlushes | undefined;
   readonly stopUpkeep: () => void;
 }
 
@@ -163,11 +166,18 @@ export async function composeIncarnation(
     ...{ store, upkeepLane: session.lane('upkeep'), clock, random, logger: ownershipLogger },
     ...{ incarnation, brokerId, callDeadlineMs },
   };
+  const known =
+    ownsNothing || config.takeoverMemoryBytes === 0
+      ? undefined
+      : new KnownFlushes({ store, objectStore, clock, callDeadlineMs, budgetBytes: config.takeoverMemoryBytes });
+  const keepingUp =
+    known && new KeepingUp({ known, clock, logger: ownershipLogger, hasOthers: () => image.brokers().length > 1 });
   const ownership = new Ownership({
     ...ownershipParts,
     lane: dataLane,
     kind: new OwnedPartitions({
-      ...{ store, objectStore, clock, logs, appender, logger: ownershipLogger, callDeadlineMs },
+      ...{ store, objectStore, clock, logs, appender, logger: ownershipLogger, callDeadlineMs, known },
+      onExpected: () => keepingUp?.expect(),
     }),
     view: partitionsView(image),
   });
@@ -327,8 +337,10 @@ export async function composeIncarnation(
     arena,
     keeper,
     tiers,
+    known,
     stopUpkeep: () => {
       stopExpiry();
+      void keepingUp?.stop();
       stopRetention();
     },
   };

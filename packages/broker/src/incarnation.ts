@@ -86,6 +86,7 @@ export class Incarnation {
     metrics.consumerGroups.set(this.services.groups.groupCount);
     this.#reportOwnership();
     this.#parts.tiers.reportMetrics();
+    metrics.knownFlushBytes.set(this.#parts.known?.sizeBytes ?? 0);
   }
 
   #reportOwnership(): void {

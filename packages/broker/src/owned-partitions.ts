@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@kafscale/runtime';
 import type { AcquiredPartition, HeldPartition, OwnedKind } from './cluster/owned-kind.ts';
 import { nothingFolded, PartitionLog } from './log/partition-log.ts';
 import type { PartitionLogs } from './log/partition-logs.ts';
+import type { KnownFlushes } from './log/upkeep/known-flushes.ts';
 import { recoverPartitions } from './log/upkeep/recovery.ts';
 import type { LogAppender } from './log/write/log-appender.ts';
 import type { MetadataStore, Revision } from './metadata/metadata-store.ts';
@@ -15,6 +16,10 @@ export interface OwnedPartitionsDependencies {
   readonly logs: PartitionLogs;
   readonly appender: LogAppender;
   readonly logger: Logger;
+  /** What is known beforehand of all flushes; without it all are read whenever partitions come. */
+  readonly known?: KnownFlushes | undefined;
+  /** Partitions are about to come. */
+  readonly onExpected?: () => void;
   /** How long one read of a store may take. */
   readonly callDeadlineMs: number;
 }
@@ -29,6 +34,10 @@ export class OwnedPartitions implements OwnedKind {
 
   constructor(dependencies: OwnedPartitionsDependencies) {
     this.#dependencies = dependencies;
+  }
+
+  expect(): void {
+    this.#dependencies.onExpected?.();
   }
 
   /** One whose extents do not make a log stays closed and is named as an alarm. */

@@ -40,6 +40,9 @@ export interface HeldPartition {
 }
 
 export interface OwnedKind {
+  /** Some are about to be handed to us: the controller has given them to us, and their owners live. Said again for each change. */
+  expect?(): void;
+
   /**
    * Brings them into service, each in the leader epoch of its record; what memory holds of any other epoch is dropped. The stores are
    * to be read at `revision` or later. After a rejection each is acquired again, in a newer epoch: what it opened is replaced then.

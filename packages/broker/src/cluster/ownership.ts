@@ -94,6 +94,8 @@ export class Ownership {
   readonly #ownerReads: OwnerReads;
   readonly #changed = new ChangeSignal();
   #stopListening: (() => void) | undefined;
+  /** Some of the candidates that were looked at have another owner who lives. */
+  #isExpecting = false;
 
   constructor(dependencies: OwnershipDependencies) {
     this.#dependencies = dependencies;
@@ -222,6 +224,8 @@ export class Ownership {
       if (!isFenced(error)) await this.#open(acquired);
       throw error;
     }
+    if (this.#isExpecting) this.#dependencies.kind.expect?.();
+    this.#isExpecting = false;
     await this.#open(acquired);
   }
 
@@ -250,7 +254,9 @@ export class Ownership {
     const known = view.partition(topicId, partition);
     if (known !== undefined && this.#isUnknownOurs(topicId, partition, known.owner, known.leaderEpoch)) return true;
     if (!toBeOwned || view.assigned(topicId, partition) !== this.#me.incarnation) return false;
-    return known === undefined || known.owner === '' || view.brokerOf(known.owner) === undefined;
+    if (known === undefined || known.owner === '' || view.brokerOf(known.owner) === undefined) return true;
+    this.#isExpecting ||= known.owner !== this.#me.incarnation;
+    return false;
   }
 
   /** Whether a record names us in an epoch that we never knew: another owner handed it to us. */

@@ -177,6 +177,10 @@ export const metricDefinitions = {
   ]),
   cacheHitRatio: gauge('kafscale_cache_hit_ratio', 'Share of record reads served from memory since the start, 0 to 1.'),
   cacheBytes: gauge('kafscale_cache_bytes', 'Memory of the block cache.'),
+  knownFlushBytes: gauge(
+    'kafscale_known_flush_bytes',
+    'Memory of what is known beforehand of all flushes, for partitions that come from other brokers.',
+  ),
   hotTailBytes: gauge('kafscale_hot_tail_bytes', 'Memory of the newest flush objects.'),
 
   garbageDeletedObjects: counter(

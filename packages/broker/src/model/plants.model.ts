@@ -356,8 +356,8 @@ ${commitCall}`,
     edits: [
       {
         file: recovery,
-        replace: `    const request = { key, end, revision, limit: manifestsPerRead };`,
-        by: `    const request = { key, end, revision: Math.max(2, revision - 3), limit: manifestsPerRead };`,
+        replace: `    const range = { key: prefix, end: prefixEnd(prefix), revision };`,
+        by: `    const range = { key: prefix, end: prefixEnd(prefix), revision: Math.max(2, revision - 3) };`,
       },
     ],
     shows: ['lost', 'offset reused', 'does not tile'],

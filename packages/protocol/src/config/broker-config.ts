@@ -293,6 +293,13 @@ const readPath = {
       env: ['KAFSCALE_CACHE_BYTES', 'KAFSCALE_CACHE_SIZE'],
       description: 'Memory for blocks read back from the object store.',
     }),
+  takeoverMemoryBytes: bytes({ max: 64 * GiB })
+    .default(64 * MiB)
+    .meta({
+      env: 'KAFSCALE_TAKEOVER_MEMORY_BYTES',
+      description:
+        "Memory for what is known beforehand of all brokers' flushes, so that partitions that come from another broker are open at once: about 30 bytes for each run of batches that is not folded yet. What does not fit is read when they come; 0 for nothing.",
+    }),
   cacheBlockBytes: bytes({ min: 64 * KiB, max: 64 * MiB })
     .default(1 * MiB)
     .meta({ env: 'KAFSCALE_CACHE_BLOCK_BYTES', description: 'Bytes asked from the object store by one read.' }),

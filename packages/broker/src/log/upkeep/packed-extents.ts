@@ -125,7 +125,7 @@ export class PackedExtents {
   #reserve(count: number): void {
     const needed = this.#length + count;
     if (needed <= this.#bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.ceil(this.#bytes.length * 1.5)));
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, Math.ceil(this.#bytes.length * 1.25)));
     this.#bytes.copy(grown, 0, 0, this.#length);
     this.#bytes = grown;
   }

@@ -81,8 +81,8 @@ const plants: readonly TiersPlant[] = [
     edits: [
       {
         file: 'log/upkeep/recovery.ts',
-        replace: `const request = { key, end, revision, limit: manifestsPerRead };`,
-        by: `void revision;\n    const request = { key, end, limit: manifestsPerRead };`,
+        replace: `    const range = { key: prefix, end: prefixEnd(prefix), revision };`,
+        by: `    void revision;\n    const range = { key: prefix, end: prefixEnd(prefix), revision: undefined as never };`,
       },
     ],
     shows: /is next|the end/,
