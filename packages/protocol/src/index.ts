@@ -92,6 +92,7 @@ export {
   segmentHeaderBytes,
   type SegmentInput,
 } from './stored/segment-object.ts';
+export { mayHoldPartition, summarizePartitions } from './stored/partition-summary.ts';
 export {
   decodeShelf,
   decodeShelfTrailer,

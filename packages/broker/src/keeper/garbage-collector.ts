@@ -8,7 +8,7 @@ import { metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import type { Logger } from '@kafscale/runtime';
 import type { Lane } from '../metadata/lane.ts';
 import type { Compare, Operation } from '../metadata/metadata-store.ts';
-import type { ObjectNames } from '../storage/object-names.ts';
+import type { ObjectName, ObjectNames } from '../storage/object-names.ts';
 import type { ObjectInfo, ObjectKey } from '../storage/object-store.ts';
 import { checkAgreement, type ClusterIdentity } from './bucket-identity.ts';
 import { listCheckpoints, openCheckpoint, type FoundCheckpoint } from './checkpoint-reader.ts';
@@ -17,7 +17,7 @@ import { GarbageMarks } from './garbage-marks.ts';
 import { judge, type GarbageEvidence, type Verdict } from './garbage-rule.ts';
 import { KeySet } from './key-set.ts';
 import { OriginProof } from './origin-proof.ts';
-import { referencesOf } from './references.ts';
+import { referencesOf, type LostList } from './references.ts';
 import { anyKey, prefixRange, type StoreAccess } from './store-access.ts';
 
 export interface GarbageSettings {
@@ -105,9 +105,11 @@ export class GarbageCollector {
     const tombstones = await tombstonesOf(before);
     // Read after the proof: an object that is settled there can be referred to here, or never.
     const now = await liveState(this.#dependencies);
-    const { references, incarnations } = await this.#references([now, ...kept], signal);
+    const { references, incarnations, lost } = await this.#references([now, ...kept], signal);
+    const mayBeReferenced = (name: ObjectName) => lost.some(({ mayList }) => mayList(name));
 
-    const evidence = { names, live, oldest, references, storeNowMs: newest.modifiedMs, graceMs: settings.graceMs };
+    const { graceMs } = settings;
+    const evidence = { names, live, oldest, references, mayBeReferenced, storeNowMs: newest.modifiedMs, graceMs };
     const search = new Search(evidence, incarnations);
     await this.#judgeObjects(search, now.revision, signal);
     if (!settings.dryRun) {
@@ -144,13 +146,18 @@ export class GarbageCollector {
   }
 
   async #references(states: readonly ClusterState[], signal: AbortSignal | undefined) {
-    const { names } = this.#dependencies;
+    const { names, logger } = this.#dependencies;
     const references = new KeySet();
     /** Of which something is still referred to, or that are named by keys that are not of the past. */
     const incarnations = new Set<string>();
     const alreadyRead = new Set<string>();
+    const lost: LostList[] = [];
+    const onLost = (list: LostList) => {
+      lost.push(list);
+      logger.error({ object: list.objectKey, key: list.key }, 'an object that lists others is lost; these are kept');
+    };
     for (const state of states) {
-      for await (const { objectKey, key } of referencesOf(this.#dependencies, state, alreadyRead)) {
+      for await (const { objectKey, key } of referencesOf(this.#dependencies, state, { alreadyRead, onLost })) {
         signal?.throwIfAborted();
         references.add(objectKey);
         incarnations.add(names.parse(objectKey)?.incarnation ?? '');
@@ -158,7 +165,7 @@ export class GarbageCollector {
       }
       for await (const { record } of partitionsOf(state)) incarnations.add(record.owner);
     }
-    return { references, incarnations };
+    return { references, incarnations, lost };
   }
 
   async #judgeObjects(search: Search, revision: number, signal: AbortSignal | undefined): Promise<void> {

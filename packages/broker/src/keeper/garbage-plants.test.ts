@@ -239,8 +239,8 @@ const plants: readonly Plant[] = [
     edits: [
       {
         file: references,
-        replace: `const { manifests } = await readShelf(access, shelf);`,
-        by: `const { manifests } = await readShelf(access, shelf).catch(() => ({ manifests: [] as never[] }));`,
+        replace: `    onLost(list);\n`,
+        by: ``,
       },
     ],
   },

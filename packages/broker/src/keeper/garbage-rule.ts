@@ -5,7 +5,7 @@
  * 1. the name is of our making;
  * 2. its maker's lane is known to this store, and the object's publication has an outcome: the lane's floor is above it, or the maker's
  *    session is gone; shown by the store as it is, and by the oldest checkpoint that is kept;
- * 3. nothing refers to it, at a revision after that one, nor in any checkpoint that is kept;
+ * 3. nothing refers to it, at a revision after that one, nor in any checkpoint that is kept, and nothing that is lost can have;
  * 4. it is older than the grace, by the object store's own clock;
  * 5. an earlier search found the same, and wrote it down long enough ago for readers to know.
  *
@@ -24,6 +24,8 @@ export interface GarbageEvidence {
   readonly oldest: OriginProof;
   /** Of the store at a later revision, and of every checkpoint that is kept. */
   readonly references: KeySet;
+  /** Whether something that is lost may have referred to it. */
+  readonly mayBeReferenced: (name: ObjectName) => boolean;
   /** A time that the object store's clock has passed. */
   readonly storeNowMs: number;
   readonly graceMs: number;
@@ -47,10 +49,10 @@ export interface Judgement {
 
 /** What the object is, apart from marks. Objects about the cluster itself are not asked for here. */
 export function judge({ key, modifiedMs }: ObjectInfo, evidence: GarbageEvidence): Judgement {
-  const { names, live, oldest, references, storeNowMs, graceMs } = evidence;
+  const { names, live, oldest, references, mayBeReferenced, storeNowMs, graceMs } = evidence;
   const name = names.parse(key);
   if (name === undefined) return { verdict: 'unknown' };
-  if (references.has(key)) return { verdict: 'referenced', name };
+  if (references.has(key) || mayBeReferenced(name)) return { verdict: 'referenced', name };
   const settlement = live.settlementOf(name);
   if (settlement === 'foreign') return { verdict: 'unknown', name };
   if (settlement === 'open' || oldest.settlementOf(name) !== 'settled') return { verdict: 'open', name };

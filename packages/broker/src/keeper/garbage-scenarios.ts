@@ -6,6 +6,7 @@ import { encodeFlushManifest, IndexObjectBuilder, metadata, metadataKeys } from 
 import { IdentityMismatch, writeIdentity } from './bucket-identity.ts';
 import { listCheckpoints } from './checkpoint-reader.ts';
 import { writeCheckpoint } from './checkpoint-writer.ts';
+import { StorageError } from '../storage/storage-error.ts';
 import { liveState } from './cluster-state.ts';
 import {
   flushObject,
@@ -352,7 +353,7 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
-    name: 'deletes nothing when a shelf cannot be read',
+    name: 'keeps every flush that a lost shelf may list',
     async run() {
       const { fixture, controller, writer } = await world();
       const key = await writer.orphan('flush', 0);
@@ -367,6 +368,50 @@ export const scenarios: readonly Scenario[] = [
         await fixture.settle(collector.run()).catch(() => undefined);
       }
       return kept(fixture, [key], 'what the shelf refers to is not known');
+    },
+  },
+  {
+    name: 'keeps the flushes that the key of a lost shelf names, and goes on with everything else',
+    async run() {
+      const { fixture, controller, writer } = await world();
+      const onShelf = [await writer.orphan('flush', 1), await writer.orphan('flush', 2)];
+      const others = [
+        await writer.orphan('flush', 0),
+        await writer.orphan('flush', 3),
+        await writer.orphan('index', 1),
+      ];
+      const { incarnation } = writer;
+      const record = {
+        ...{ shelf: sliceOf('default/shelf/lost', Buffer.from('lost')), manifestCount: 1, writer: '' },
+        flushes: { ranges: [{ incarnation, firstSequence: 1n, lastSequence: 2n }] },
+      };
+      await fixture.put(metadataKeys.shelf(incarnation, 9), metadata.ShelfRecord.encode(record).finish());
+      await writer.die();
+      await fixture.collect(controller);
+      const wronglyGone = await kept(fixture, onShelf, 'the shelf may refer to it');
+      return wronglyGone ?? gone(fixture, others, 'the shelf cannot refer to it');
+    },
+  },
+  {
+    name: 'deletes nothing while a shelf does not answer',
+    async run() {
+      const { fixture, controller, writer } = await world();
+      const key = await writer.orphan('index', 0);
+      const shelf = await writer.orphan('shelf', 0, 'shelf');
+      const record = { shelf: sliceOf(shelf, Buffer.from('shelf')), manifestCount: 1, writer: '' };
+      await fixture.put(metadataKeys.shelf(writer.incarnation, 0), metadata.ShelfRecord.encode(record).finish());
+      await writer.die();
+      const { objectStore } = fixture;
+      const read = objectStore.read.bind(objectStore);
+      objectStore.read = (name, ...rest) =>
+        name === shelf ? Promise.reject(new StorageError('unavailable', 'no answer')) : read(name, ...rest);
+      const collector = fixture.collector(controller);
+      for (let search = 0; search < 3; search += 1) {
+        await fixture.clock.advanceAsync(graceMs + 1);
+        await fixture.checkpoints(controller.incarnation);
+        await fixture.settle(collector.run()).catch(() => undefined);
+      }
+      return kept(fixture, [key], 'the shelf may be read later');
     },
   },
   {

@@ -1,5 +1,5 @@
 /** Which objects a state of the cluster refers to. Whoever decides over an object's life asks here and nowhere else. */
-import type { metadata } from '@kafscale/protocol';
+import { DecodeError, type metadata } from '@kafscale/protocol';
 import {
   manifestKeysOf,
   partitionsOf,
@@ -9,8 +9,10 @@ import {
   type ClusterState,
   type StateShelf,
 } from './cluster-state.ts';
-import { indexOfSegment } from '../storage/object-names.ts';
+import { MetadataError } from '../metadata/metadata-error.ts';
+import { indexOfSegment, type ObjectName } from '../storage/object-names.ts';
 import type { ObjectKey } from '../storage/object-store.ts';
+import { StorageError } from '../storage/storage-error.ts';
 import type { StoreAccess } from './store-access.ts';
 
 export interface Reference {
@@ -19,8 +21,25 @@ export interface Reference {
   readonly key: string;
 }
 
+/** Something that lists references, and is lost: nobody can tell which. */
+export interface LostList {
+  readonly objectKey: ObjectKey;
+  readonly key: string;
+  /** Whether it may have listed an object of that name. */
+  readonly mayList: (name: ObjectName) => boolean;
+}
+
+export interface ReadingReferences {
+  /** Lists that are not to be read again; those that are read are added. */
+  readonly alreadyRead?: Set<string>;
+  /** Told of what is lost for good, not of what does not answer; what is lost throws unless this is given. */
+  readonly onLost?: (lost: LostList) => void;
+}
+
 /** References that an object lists, once it has been read. */
-type List = () => Promise<Iterable<Reference>>;
+interface List extends LostList {
+  readonly read: () => Promise<Iterable<Reference>>;
+}
 
 const readsAtOnce = 8;
 
@@ -32,7 +51,7 @@ const readsAtOnce = 8;
 export async function* referencesOf(
   access: StoreAccess,
   state: ClusterState,
-  alreadyRead = new Set<string>(),
+  { alreadyRead = new Set<string>(), onLost }: ReadingReferences = {},
 ): AsyncGenerator<Reference, void, undefined> {
   // Read behind all keys: the metadata store does not keep a revision for as long as that may take.
   const lists: List[] = [];
@@ -40,21 +59,56 @@ export async function* referencesOf(
   for await (const shelf of shelvesOf(state)) {
     const { key, record } = shelf;
     if (record.shelf !== undefined) yield { key, objectKey: record.shelf.objectKey };
-    if (isNew(record.shelf, alreadyRead)) lists.push(() => onShelf(access, shelf));
+    if (!isNew(record.shelf, alreadyRead)) continue;
+    const objectKey = record.shelf?.objectKey ?? key;
+    lists.push({ key, objectKey, mayList: flushesOnShelf(record), read: () => onShelf(access, shelf) });
   }
   for await (const { key, record } of partitionsOf(state)) {
     if (record.producerSnapshot !== undefined) yield { key, objectKey: record.producerSnapshot.objectKey };
     for (const { list } of record.chunks) if (list !== undefined) yield { key, objectKey: list.objectKey };
     yield* toSegments(key, record.segments);
     for (const chunk of record.chunks.filter(({ list }) => isNew(list, alreadyRead))) {
-      lists.push(() => inChunk(access, key, chunk));
+      const objectKey = chunk.list?.objectKey ?? key;
+      lists.push({ key, objectKey, mayList: isOfSegments, read: () => inChunk(access, key, chunk) });
     }
   }
   for (let start = 0; start < lists.length; start += readsAtOnce) {
-    const read = await Promise.all(lists.slice(start, start + readsAtOnce).map((list) => list()));
+    const some = lists.slice(start, start + readsAtOnce);
+    const read = await Promise.all(some.map((list) => readList(list, onLost)));
     for (const references of read) yield* references;
   }
 }
+
+async function readList(list: List, onLost: ReadingReferences['onLost']): Promise<Iterable<Reference>> {
+  try {
+    return await list.read();
+  } catch (error) {
+    if (onLost === undefined || !isLost(error)) throw error;
+    onLost(list);
+    return [];
+  }
+}
+
+/** What cannot be read now may be read later; only what is gone, or is not what was stored, is lost. */
+const isLost = (error: unknown) =>
+  error instanceof DecodeError ||
+  ((error instanceof StorageError || error instanceof MetadataError) &&
+    (error.kind === 'not-found' || error.kind === 'corrupt'));
+
+/** Shelves list flushes alone: those of the ranges that the key names, or any. */
+function flushesOnShelf({ flushes }: metadata.ShelfRecord): LostList['mayList'] {
+  return ({ kind, incarnation, sequence }) => {
+    if (kind !== 'flush') return false;
+    if (flushes === undefined || flushes.ranges.length === 0) return true;
+    return flushes.ranges.some(
+      (range) => range.incarnation === incarnation && range.firstSequence <= sequence && sequence <= range.lastSequence,
+    );
+  };
+}
+
+/** Chunks list segments and merged objects, and an index goes with each segment. */
+const isOfSegments: LostList['mayList'] = ({ kind }) =>
+  kind === 'segment' || kind === 'segment-index' || kind === 'merged';
 
 async function onShelf(access: StoreAccess, shelf: StateShelf): Promise<Iterable<Reference>> {
   const { manifests } = await readShelf(access, shelf);

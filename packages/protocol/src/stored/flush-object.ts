@@ -13,6 +13,7 @@
  */
 import { crc32c } from '../records/crc32c.ts';
 import { FlushDescription, FlushManifest } from '../metadata/generated/metadata/metadata.ts';
+import { summarizePartitions } from './partition-summary.ts';
 import { decodeChecked, decodeTrailer, encodeTrailer, trailerBytes, type FooterPlace } from './trailer.ts';
 
 const magic = 0x4b464c55;
@@ -57,7 +58,12 @@ export function encodeFlushManifest(
       ? { $case: 'inline', value: description }
       : {
           $case: 'footer',
-          value: { position: BigInt(footerPosition), length: footer.length, crc32c: crc32c(footer) },
+          value: {
+            position: BigInt(footerPosition),
+            length: footer.length,
+            crc32c: crc32c(footer),
+            partitions: summarizePartitions([description]),
+          },
         };
   return FlushManifest.encode({ objectKey, body }).finish();
 }

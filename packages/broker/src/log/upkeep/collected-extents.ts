@@ -2,7 +2,13 @@
  * Of all manifests and shelves of the cluster what they say of a few partitions, and what of it cannot be read. Keys are taken first and
  * objects read behind all of them: the metadata store does not keep a revision for as long as a slow bucket may take.
  */
-import { decodeManifestOf, metadata, metadataPrefixes, type WantedPartitions } from '@kafscale/protocol';
+import {
+  decodeManifestOf,
+  mayHoldPartition,
+  metadata,
+  metadataPrefixes,
+  type WantedPartitions,
+} from '@kafscale/protocol';
 import { mapConcurrently } from '@kafscale/runtime';
 import type { KeyValue } from '../../metadata/metadata-store.ts';
 import type { Extent } from '../partition-log.ts';
@@ -32,11 +38,24 @@ export class FoundExtents {
   }
 }
 
-/** Something committed of which nobody can tell what it holds. */
+/** Something committed of which nobody can tell what it says. */
 export interface Unreadable {
   readonly name: string;
-  /** Undefined for a whole shelf. */
+  /** Undefined for a whole shelf, and for a flush that lies on one. */
   readonly flush?: FlushName | undefined;
+  /** Which partitions it may be about; absent for any. */
+  readonly partitions?: metadata.PartitionSummary | undefined;
+}
+
+/** Whether something unreadable may say something of the partition. */
+export function mayConcern(
+  { flush, partitions }: Unreadable,
+  { topicId, partition }: PartitionName,
+  { lastSequences }: FoundExtents,
+): boolean {
+  if (!mayHoldPartition(partitions, topicId, partition)) return false;
+  // A later flush of the same incarnation continues this log, so the one that cannot be read is none of its extents.
+  return flush === undefined || (lastSequences.get(flush.incarnation) ?? -1) <= flush.sequence;
 }
 
 const readsAtOnce = 32;
@@ -80,14 +99,14 @@ export class CollectedExtents {
   }
 
   async #takeShelf(key: string, value: Uint8Array): Promise<void> {
-    const { shelf } = metadata.ShelfRecord.decode(value);
+    const { shelf, partitions } = metadata.ShelfRecord.decode(value);
     let manifests: readonly metadata.FlushManifest[] = [];
     try {
-      if (shelf === undefined) this.unreadable.push({ name: key });
+      if (shelf === undefined) this.unreadable.push({ name: key, partitions });
       else manifests = await readShelf(shelf, this.#reading, this.#wanted);
     } catch (error) {
       if (!isLost(error)) throw error;
-      this.unreadable.push({ name: shelf?.objectKey ?? key });
+      this.unreadable.push({ name: shelf?.objectKey ?? key, partitions });
     }
     for (const manifest of manifests) await this.#take(manifest);
   }
@@ -98,7 +117,8 @@ export class CollectedExtents {
       this.#collect(objectKey, await describeFlush(manifest, this.#reading, this.#wanted));
     } catch (error) {
       if (!isLost(error)) throw error;
-      this.unreadable.push({ name: objectKey, flush });
+      const partitions = manifest.body?.$case === 'footer' ? manifest.body.value.partitions : undefined;
+      this.unreadable.push({ name: objectKey, flush, partitions });
     }
   }
 

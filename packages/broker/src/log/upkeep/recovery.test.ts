@@ -5,6 +5,7 @@ import {
   encodeShelf,
   metadata,
   metadataKeys,
+  summarizePartitions,
 } from '@kafscale/protocol';
 import { FakeClock } from '@kafscale/testkit';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
@@ -55,7 +56,11 @@ function setUpWith({ budgetBytes }: { readonly budgetBytes?: number | undefined 
   const sequences = new Map<string, number>();
 
   /** Commits a flush of `incarnation`; with `footer` its manifest points into the object. */
-  const commit = async (incarnation: string, extents: readonly ExtentSpec[], { footer = false } = {}) => {
+  const commit = async (
+    incarnation: string,
+    extents: readonly ExtentSpec[],
+    { footer = false, withSummary = false } = {},
+  ) => {
     const sequence = sequences.get(incarnation) ?? 0;
     sequences.set(incarnation, sequence + 1);
     const objectKey = `${incarnation}-${sequence}`;
@@ -84,7 +89,8 @@ function setUpWith({ budgetBytes }: { readonly budgetBytes?: number | undefined 
       ],
     };
     const encoded = encodeFlushFooter(description);
-    const pointer = { position: 3n, length: encoded.footer.length, crc32c: crc32c(encoded.footer) };
+    const place = { position: 3n, length: encoded.footer.length, crc32c: crc32c(encoded.footer) };
+    const pointer = { ...place, ...(withSummary && { partitions: summarizePartitions([description]) }) };
     await objectStore.create(objectKey, [Buffer.alloc(3), encoded.footer, encoded.trailer]);
     const value = footer
       ? metadata.FlushManifest.encode({ objectKey, body: { $case: 'footer', value: pointer } }).finish()
@@ -96,15 +102,17 @@ function setUpWith({ budgetBytes }: { readonly budgetBytes?: number | undefined 
   };
 
   /** Puts every manifest there is on one shelf; its object's key. */
-  const shelve = async () => {
+  const shelve = async ({ withSummary = false } = {}) => {
     const { items } = await store.range({ key: 'manifests/', end: 'manifests0' });
     const objectKey = 'shelf-0';
-    const { object, slice } = encodeShelf(
-      objectKey,
-      items.map(({ value }) => metadata.FlushManifest.decode(value)),
-    );
+    const manifests = items.map(({ value }) => metadata.FlushManifest.decode(value));
+    const { object, slice } = encodeShelf(objectKey, manifests);
     await objectStore.create(objectKey, object);
-    const value = metadata.ShelfRecord.encode({ shelf: slice, manifestCount: items.length, writer: '' }).finish();
+    const inline = manifests.flatMap(({ body }) => (body?.$case === 'inline' ? [body.value] : []));
+    const value = metadata.ShelfRecord.encode({
+      ...{ shelf: slice, manifestCount: items.length, writer: '' },
+      ...(withSummary && { partitions: summarizePartitions(inline) }),
+    }).finish();
     await store.transact({
       compare: [],
       success: [
@@ -339,13 +347,34 @@ describe.each([
     expect(result.committedBatches.map(({ firstSequence }) => firstSequence)).toEqual([0, 1]);
   });
 
-  it('keeps everything closed while a shelf is lost', async () => {
+  it('keeps everything closed while a shelf is lost of which nobody knows what it was about', async () => {
     const { commit, recover, shelve, objectStore } = setUp();
     await commit('a', [{ from: 0, to: 3 }]);
     const shelfKey = await shelve();
     await commit('a', [{ from: 3, to: 4 }]);
     await objectStore.delete([shelfKey]);
     expect((await recover({ logStartOffset: 3n })).fault).toContain(shelfKey);
+  });
+
+  it('keeps closed what a lost shelf is about, and opens everything else', async () => {
+    const { commit, recover, shelve, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    await commit('a', [{ partition: 2, from: 0, to: 3 }]);
+    const shelfKey = await shelve({ withSummary: true });
+    await commit('a', [{ partition: 1, from: 0, to: 4 }]);
+    await objectStore.delete([shelfKey]);
+    expect((await recover({ partition: 0 })).fault).toContain(shelfKey);
+    expect(found(await recover({ partition: 1 })).recovered.nextOffset).toBe(4);
+    expect((await recover({ partition: 2 })).fault).toContain(shelfKey);
+  });
+
+  it('opens what a lost flush is not about', async () => {
+    const { commit, recover, objectStore } = setUp();
+    await commit('a', [{ from: 0, to: 3 }]);
+    await commit('b', [{ partition: 1, from: 0, to: 3 }], { footer: true, withSummary: true });
+    await objectStore.delete(['b-0']);
+    expect(found(await recover({ partition: 0 })).recovered.nextOffset).toBe(3);
+    expect((await recover({ partition: 1 })).fault).toContain('b-0');
   });
 
   it('knows the producers of what was folded from the snapshot, and later ones from manifests', async () => {

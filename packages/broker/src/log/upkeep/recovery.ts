@@ -8,7 +8,7 @@ import { withDeadline } from '@kafscale/runtime';
 import { prefixEnd, type MetadataStore, type Revision } from '../../metadata/metadata-store.ts';
 import type { RecoveredPartition } from '../partition-log.ts';
 import type { CommittedBatch } from '../producer-state.ts';
-import { CollectedExtents, type FoundExtents, type Unreadable } from './collected-extents.ts';
+import { CollectedExtents, mayConcern, type FoundExtents, type Unreadable } from './collected-extents.ts';
 import { pagesOf, type KnownFlushes, type KnownView } from './known-flushes.ts';
 import { committedBatchesOf, readProducerSnapshots, type ReadSnapshot } from './producer-snapshots.ts';
 import type { ReadingManifests } from './stored-manifests.ts';
@@ -33,7 +33,7 @@ export type RecoveryResult =
 export interface RecoveryDependencies extends ReadingManifests {
   readonly store: MetadataStore;
   /** What is known beforehand; without it everything is read. */
-  readonly known?: KnownFlushes;
+  readonly known?: KnownFlushes | undefined;
 }
 
 const manifestsPerRead = 200;
@@ -115,17 +115,16 @@ function addKnown(
 }
 
 function recover(
-  { record }: PartitionToRecover,
-  { extents, producerBatches, lastSequences }: FoundExtents,
+  partition: PartitionToRecover,
+  found: FoundExtents,
   read: ReadSnapshot,
   unreadable: readonly Unreadable[],
 ): RecoveryResult {
+  const { record } = partition;
+  const { extents, producerBatches } = found;
   const tiled = tilePartition(record, extents);
   if (tiled.fault !== undefined) return tiled;
-  // A later flush of the same incarnation continues this log, so the one that cannot be read is none of its extents.
-  const uncertain = unreadable.find(
-    ({ flush }) => flush === undefined || (lastSequences.get(flush.incarnation) ?? -1) <= flush.sequence,
-  );
+  const uncertain = unreadable.find((one) => mayConcern(one, partition, found));
   if (uncertain !== undefined) return { fault: `${uncertain.name} cannot be read, and may hold records of this log` };
   if (read.fault !== undefined) return read;
 

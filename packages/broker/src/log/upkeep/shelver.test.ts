@@ -23,7 +23,7 @@ describe('Shelver', () => {
     expect(await fixture.keys(metadataPrefixes.manifests)).toEqual([]);
     expect(await fixture.described()).toEqual(before);
     const [record] = await fixture.keys(metadataPrefixes.shelves);
-    expect(metadata.ShelfRecord.decode(record!.value)).toEqual({
+    expect(metadata.ShelfRecord.decode(record!.value)).toMatchObject({
       shelf: shelf!.slice,
       manifestCount: 100,
       writer: 'w',

@@ -4,7 +4,7 @@
  * of every key it removes, so whoever else moved one first wins and nothing is described twice or not at all (COMMIT.md K6). Deletions
  * alone go past the lane: they need no put, which etcd refuses when it is full, and a copy of one that comes late finds the keys gone.
  */
-import { decodeFlushFooter, encodeShelf, metadata, metadataKeys } from '@kafscale/protocol';
+import { decodeFlushFooter, encodeShelf, metadata, metadataKeys, summarizePartitions } from '@kafscale/protocol';
 import { withDeadline, type Logger } from '@kafscale/runtime';
 import type { Lane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
@@ -62,6 +62,8 @@ export interface ShelvingResult {
 /** So many keys one transaction can compare and delete beside what the lane adds. */
 export const maxKeysPerMove = 100;
 
+/** Incarnations that the key of a shelf names; of more it names none. */
+const maxFlushRanges = 8;
 /** When what could not be read is tried again. */
 const lookAgainMs = 600_000;
 /** Decoding so much holds requests up for a few milliseconds. */
@@ -248,7 +250,8 @@ export class Shelver {
       await withDeadline(clock, uploadDeadlineMs, (signal) => objectStore.create(slice.objectKey, object, signal));
       const key = metadataKeys.shelf(incarnation, sequence);
       const manifestCount = manifests.length;
-      const value = metadata.ShelfRecord.encode({ shelf: slice, manifestCount, writer }).finish();
+      const record = { shelf: slice, manifestCount, writer, ...summaryOf(manifests) };
+      const value = metadata.ShelfRecord.encode(record).finish();
       const modRevision = await lane.commit({
         compare: replaced.map(unchanged),
         operations: [
@@ -261,6 +264,31 @@ export class Shelver {
       publication.settle();
     }
   }
+}
+
+/** What is known of a shelf without its object; nothing when one of its manifests says nothing. */
+function summaryOf(manifests: readonly metadata.FlushManifest[]): Pick<metadata.ShelfRecord, 'partitions' | 'flushes'> {
+  const descriptions: metadata.FlushDescription[] = [];
+  for (const { body } of manifests) {
+    if (body?.$case !== 'inline') return {};
+    descriptions.push(body.value);
+  }
+  const ranges = new Map<string, metadata.FlushRange>();
+  for (const { incarnation, sequence } of descriptions) {
+    const { firstSequence, lastSequence } = ranges.get(incarnation) ?? {
+      firstSequence: sequence,
+      lastSequence: sequence,
+    };
+    ranges.set(incarnation, {
+      incarnation,
+      firstSequence: sequence < firstSequence ? sequence : firstSequence,
+      lastSequence: sequence > lastSequence ? sequence : lastSequence,
+    });
+  }
+  return {
+    partitions: summarizePartitions(descriptions),
+    ...(ranges.size <= maxFlushRanges && { flushes: { ranges: [...ranges.values()] } }),
+  };
 }
 
 const unchanged = ({ key, modRevision }: StoredKey): Compare => ({

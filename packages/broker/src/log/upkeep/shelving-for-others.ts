@@ -37,12 +37,15 @@ const minManifests = 16;
 const maxBytesPerMove = 2 * 2 ** 20;
 /** Shelves whose contents are looked at for the first time in one round. */
 const maxOpenedPerRound = 64;
+const lookAgainMs = 600_000;
 
 export class ShelvingForOthers {
   readonly #dependencies: ShelvingForOthersDependencies;
   readonly #loop: UpkeepLoop;
   /** What lies on shelves of the dead, by key. */
   #known = new Map<string, StoredShelf>();
+  /** Shelves that could not be read, and when. */
+  readonly #lost = new Map<string, number>();
   /** Incarnations that were found without a session. */
   readonly #dead = new Set<string>();
 
@@ -98,25 +101,33 @@ export class ShelvingForOthers {
   }
 
   async #tidy(signal: AbortSignal): Promise<void> {
-    const { shelver, adopt, logger } = this.#dependencies;
+    const { shelver, adopt, logger, clock } = this.#dependencies;
     const known = new Map<string, StoredShelf>();
     let opened = 0;
     for await (const { key, modRevision, value } of this.#entriesOfTheDead(metadataPrefixes.shelves)) {
       const before = this.#known.get(key);
       if (before !== undefined) known.set(key, before);
-      else if (opened < maxOpenedPerRound && !signal.aborted) {
+      else if (opened < maxOpenedPerRound && !signal.aborted && this.#isDue(key)) {
         opened += 1;
         try {
           known.set(key, await shelver.open(key, modRevision, value));
+          this.#lost.delete(key);
         } catch (error) {
           if (!isLost(error)) throw error;
-          logger.error({ key, err: error }, 'a shelf cannot be read: the records that it describes are not available');
+          if (!this.#lost.has(key)) logger.error({ key, err: error }, 'a shelf cannot be read: run kafscale verify');
+          this.#lost.set(key, clock.monotonicMs());
         }
       }
     }
     this.#known = known;
     const shelves = [...known.values()];
     for (const shelf of await tidyShelves(shelves, shelver, signal)) if (!known.has(shelf.key)) adopt(shelf);
+  }
+
+  /** What could not be read is tried again after a while, so that it keeps no others from being looked at. */
+  #isDue(key: string): boolean {
+    const failedMs = this.#lost.get(key);
+    return failedMs === undefined || this.#dependencies.clock.monotonicMs() - failedMs >= lookAgainMs;
   }
 
   /** Of an incarnation that has manifests or shelves. */

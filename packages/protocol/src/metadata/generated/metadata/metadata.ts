@@ -223,6 +223,30 @@ export interface FlushFooterReference {
   position: bigint;
   length: number;
   crc32c: number;
+  /** Which partitions it may hold, should it not be readable any more; absent where that is not known. */
+  partitions?: PartitionSummary | undefined;
+}
+
+/** Partitions, as exactly as some 500 bytes allow: none is missing, and some may be in it that were not meant. */
+export interface PartitionSummary {
+  kind: { $case: "exact"; value: ExactPartitions } | { $case: "filter"; value: PartitionFilter } | undefined;
+}
+
+export interface ExactPartitions {
+  topics: TopicPartitions[];
+}
+
+export interface TopicPartitions {
+  /** The first 8 bytes of the topic's id. */
+  topicIdStart: Buffer;
+  /** Bit n % 8 of byte n / 8 is set for partition n. */
+  bitmap: Buffer;
+}
+
+/** A Bloom filter over topic ids with partition numbers (protocol/src/stored/partition-summary.ts). */
+export interface PartitionFilter {
+  bits: Buffer;
+  hashes: number;
 }
 
 /** What a flush object holds; also its footer. */
@@ -272,6 +296,20 @@ export interface ShelfRecord {
   manifestCount: number;
   /** The incarnation whose manifests they are; empty once shelves of several were put together. */
   writer: string;
+  /** Which partitions its manifests may hold, and which flushes they may be of, should it not be readable any more. */
+  partitions?: PartitionSummary | undefined;
+  flushes?: ShelvedFlushes | undefined;
+}
+
+export interface ShelvedFlushes {
+  ranges: FlushRange[];
+}
+
+/** Flushes of one incarnation, both ends included. */
+export interface FlushRange {
+  incarnation: string;
+  firstSequence: bigint;
+  lastSequence: bigint;
 }
 
 /** Manifests, oldest first; extents that were dead when it was made are left out. */
@@ -2303,7 +2341,7 @@ export const FlushManifest: MessageFns<FlushManifest> = {
 };
 
 function createBaseFlushFooterReference(): FlushFooterReference {
-  return { position: 0n, length: 0, crc32c: 0 };
+  return { position: 0n, length: 0, crc32c: 0, partitions: undefined };
 }
 
 export const FlushFooterReference: MessageFns<FlushFooterReference> = {
@@ -2319,6 +2357,9 @@ export const FlushFooterReference: MessageFns<FlushFooterReference> = {
     }
     if (message.crc32c !== 0) {
       writer.uint32(29).fixed32(message.crc32c);
+    }
+    if (message.partitions !== undefined) {
+      PartitionSummary.encode(message.partitions, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2358,6 +2399,233 @@ export const FlushFooterReference: MessageFns<FlushFooterReference> = {
             }
 
             message.crc32c = reader.fixed32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.partitions = PartitionSummary.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePartitionSummary(): PartitionSummary {
+  return { kind: undefined };
+}
+
+export const PartitionSummary: MessageFns<PartitionSummary> = {
+  encode(message: PartitionSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.kind?.$case) {
+      case "exact":
+        ExactPartitions.encode(message.kind.value, writer.uint32(10).fork()).join();
+        break;
+      case "filter":
+        PartitionFilter.encode(message.kind.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PartitionSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePartitionSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = { $case: "exact", value: ExactPartitions.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = { $case: "filter", value: PartitionFilter.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseExactPartitions(): ExactPartitions {
+  return { topics: [] };
+}
+
+export const ExactPartitions: MessageFns<ExactPartitions> = {
+  encode(message: ExactPartitions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.topics) {
+      TopicPartitions.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExactPartitions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExactPartitions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topics.push(TopicPartitions.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTopicPartitions(): TopicPartitions {
+  return { topicIdStart: Buffer.alloc(0), bitmap: Buffer.alloc(0) };
+}
+
+export const TopicPartitions: MessageFns<TopicPartitions> = {
+  encode(message: TopicPartitions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.topicIdStart.length !== 0) {
+      writer.uint32(10).bytes(message.topicIdStart);
+    }
+    if (message.bitmap.length !== 0) {
+      writer.uint32(18).bytes(message.bitmap);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopicPartitions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopicPartitions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.topicIdStart = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bitmap = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePartitionFilter(): PartitionFilter {
+  return { bits: Buffer.alloc(0), hashes: 0 };
+}
+
+export const PartitionFilter: MessageFns<PartitionFilter> = {
+  encode(message: PartitionFilter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bits.length !== 0) {
+      writer.uint32(10).bytes(message.bits);
+    }
+    if (message.hashes !== 0) {
+      writer.uint32(16).int32(message.hashes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PartitionFilter {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePartitionFilter();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.bits = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.hashes = reader.int32();
             continue;
           }
         }
@@ -2821,7 +3089,7 @@ export const ProducerBatch: MessageFns<ProducerBatch> = {
 };
 
 function createBaseShelfRecord(): ShelfRecord {
-  return { shelf: undefined, manifestCount: 0, writer: "" };
+  return { shelf: undefined, manifestCount: 0, writer: "", partitions: undefined, flushes: undefined };
 }
 
 export const ShelfRecord: MessageFns<ShelfRecord> = {
@@ -2834,6 +3102,12 @@ export const ShelfRecord: MessageFns<ShelfRecord> = {
     }
     if (message.writer !== "") {
       writer.uint32(26).string(message.writer);
+    }
+    if (message.partitions !== undefined) {
+      PartitionSummary.encode(message.partitions, writer.uint32(34).fork()).join();
+    }
+    if (message.flushes !== undefined) {
+      ShelvedFlushes.encode(message.flushes, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2873,6 +3147,142 @@ export const ShelfRecord: MessageFns<ShelfRecord> = {
             }
 
             message.writer = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.partitions = PartitionSummary.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.flushes = ShelvedFlushes.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseShelvedFlushes(): ShelvedFlushes {
+  return { ranges: [] };
+}
+
+export const ShelvedFlushes: MessageFns<ShelvedFlushes> = {
+  encode(message: ShelvedFlushes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ranges) {
+      FlushRange.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShelvedFlushes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShelvedFlushes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ranges.push(FlushRange.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFlushRange(): FlushRange {
+  return { incarnation: "", firstSequence: 0n, lastSequence: 0n };
+}
+
+export const FlushRange: MessageFns<FlushRange> = {
+  encode(message: FlushRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.incarnation !== "") {
+      writer.uint32(10).string(message.incarnation);
+    }
+    if (message.firstSequence !== 0n) {
+      if (BigInt.asIntN(64, message.firstSequence) !== message.firstSequence) {
+        throw new globalThis.Error("value provided for field message.firstSequence of type int64 too large");
+      }
+      writer.uint32(16).int64(message.firstSequence);
+    }
+    if (message.lastSequence !== 0n) {
+      if (BigInt.asIntN(64, message.lastSequence) !== message.lastSequence) {
+        throw new globalThis.Error("value provided for field message.lastSequence of type int64 too large");
+      }
+      writer.uint32(24).int64(message.lastSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlushRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlushRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.firstSequence = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lastSequence = reader.int64() as bigint;
             continue;
           }
         }
