@@ -3,8 +3,8 @@
  * the pods that go, and drains first.
  */
 import { apiVersion, clusterKind } from '../api/crd.ts';
-import { kinds, type HorizontalPodAutoscaler } from '../kube/index.ts';
-import { childOf, namesOf, type Child, type ClusterPlan } from './cluster-plan.ts';
+import { kinds, type Child, type HorizontalPodAutoscaler } from '../kube/index.ts';
+import { childOf, namesOf, type ClusterPlan } from './cluster-plan.ts';
 
 /** Names under which the operator serves what brokers report, per cluster. */
 export const externalMetrics = {

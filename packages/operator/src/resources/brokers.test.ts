@@ -21,12 +21,12 @@ const everyObject = (spec: Partial<SpecInput> = {}) => {
   return children.filter((child) => child !== undefined);
 };
 
-test('every object lies in the namespace of its cluster and belongs to it', () => {
+test('every object lies in the namespace of its cluster and says what it is part of', () => {
   for (const { object } of everyObject({
     brokers: { autoscaling: { maxReplicas: 4, targetBytesInPerSecond: '50M' } },
   })) {
     expect(object.metadata.namespace).toBe('shop');
-    expect(object.metadata.ownerReferences).toEqual([expect.objectContaining({ uid: 'uid-1', controller: true })]);
+    expect(object.metadata.labels).toMatchObject({ 'app.kubernetes.io/instance': 'kafscale' });
   }
 });
 

@@ -1,9 +1,9 @@
 /** The objects that make up a cluster's brokers. Pure: from the plan alone, the same plan giving the same objects. */
 import { createHash } from 'node:crypto';
 import type { KafScaleClusterSpec } from '../api/cluster.ts';
-import { kinds, type Deployment } from '../kube/index.ts';
+import { kinds, type Child, type Deployment } from '../kube/index.ts';
 import { brokerEnvironment, mountPaths, podEnvironment } from './broker-environment.ts';
-import { childOf, labelsOf, namesOf, ports, selectorOf, type Child, type ClusterPlan } from './cluster-plan.ts';
+import { childOf, labelsOf, namesOf, ports, selectorOf, type ClusterPlan } from './cluster-plan.ts';
 import { containerSecurityContext, podSecurityContext } from './pod-security.ts';
 
 const component = 'broker' as const;

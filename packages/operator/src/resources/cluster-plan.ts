@@ -1,6 +1,14 @@
 /** What the objects of one cluster are made from: its resource as it stands, and what the operator knows of itself. */
 import type { KafScaleClusterSpec } from '../api/cluster.ts';
-import type { Desired, Kind, KubeObject, OwnerReference } from '../kube/index.ts';
+import {
+  fieldManager,
+  instanceLabel,
+  managedByLabel,
+  type Child,
+  type Desired,
+  type Kind,
+  type KubeObject,
+} from '../kube/index.ts';
 
 /** The operator's own settings, as far as objects of clusters depend on them. */
 export interface OperatorSettings {
@@ -17,18 +25,11 @@ export interface OperatorSettings {
 export interface ClusterPlan {
   readonly name: string;
   readonly namespace: string;
-  readonly owner: OwnerReference;
   readonly spec: KafScaleClusterSpec;
   readonly operator: OperatorSettings;
 }
 
-/** An object that belongs to a cluster, with its kind. */
-export interface Child<T extends KubeObject = KubeObject> {
-  readonly kind: Kind<T>;
-  readonly object: Desired<T>;
-}
-
-/** Every object of a cluster carries the same marks: who owns it, what it is part of. */
+/** Every object of a cluster lies in its namespace and says what it is part of; the owner comes when it is applied. */
 export function childOf<T extends KubeObject>(
   plan: ClusterPlan,
   kind: Kind<T>,
@@ -43,7 +44,6 @@ export function childOf<T extends KubeObject>(
         ...metadata,
         namespace: plan.namespace,
         labels: { ...metadata.labels, ...labelsOf(plan, component) },
-        ownerReferences: [plan.owner],
       },
     },
   };
@@ -54,14 +54,14 @@ export type Component = 'broker' | 'etcd' | 'etcd-snapshot';
 /** What pods are selected by. It can never change: a Deployment's selector is immutable. */
 export const selectorOf = ({ name }: Pick<ClusterPlan, 'name'>, component: Component) => ({
   'app.kubernetes.io/name': 'kafscale',
-  'app.kubernetes.io/instance': name,
+  [instanceLabel]: name,
   'app.kubernetes.io/component': component,
 });
 
 export const labelsOf = (plan: Pick<ClusterPlan, 'name'>, component: Component) => ({
   ...selectorOf(plan, component),
   'app.kubernetes.io/part-of': 'kafscale',
-  'app.kubernetes.io/managed-by': 'kafscale-operator',
+  [managedByLabel]: fieldManager,
 });
 
 /** The selector as text, as the scale subresource wants it. */

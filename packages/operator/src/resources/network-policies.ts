@@ -2,8 +2,8 @@
  * Who may connect to what: clients to the Kafka port from anywhere, the control port for the operator alone, etcd for those who keep
  * metadata in it. Outgoing connections are not limited, as nobody here knows where the bucket is.
  */
-import { kinds, type NetworkPolicy } from '../kube/index.ts';
-import { childOf, namesOf, ports, selectorOf, type Child, type ClusterPlan } from './cluster-plan.ts';
+import { kinds, type Child, type NetworkPolicy } from '../kube/index.ts';
+import { childOf, namesOf, ports, selectorOf, type ClusterPlan } from './cluster-plan.ts';
 
 const tcp = (...numbers: readonly number[]) => numbers.map((port) => ({ protocol: 'TCP', port }));
 

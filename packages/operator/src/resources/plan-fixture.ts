@@ -1,7 +1,6 @@
 /** A cluster to make objects from in tests. */
 import type { z } from 'zod';
 import { clusterSchema } from '../api/cluster.ts';
-import { apiVersion, clusterKind } from '../api/crd.ts';
 import type { ClusterPlan } from './cluster-plan.ts';
 
 export type SpecInput = z.input<typeof clusterSchema.spec>;
@@ -10,14 +9,6 @@ export function planOf(spec: Partial<SpecInput> = {}): ClusterPlan {
   return {
     name: 'kafscale',
     namespace: 'shop',
-    owner: {
-      apiVersion,
-      kind: clusterKind.kind,
-      name: 'kafscale',
-      uid: 'uid-1',
-      controller: true,
-      blockOwnerDeletion: true,
-    },
     spec: clusterSchema.spec.parse({ s3: { bucket: 'records', region: 'eu-west-1' }, ...spec }),
     operator: {
       namespace: 'kafscale-system',
