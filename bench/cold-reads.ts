@@ -1,15 +1,12 @@
-// What a consumer that catches up on old records costs the consumers at the tail: a broker on a store that answers a GET 15 ms and a
-// PUT 30 ms late, one producer and consumer of small records at the tail, and in every other round a consumer that reads old, folded
-// records as fast as it can. Clients live in processes of their own. Printed are the time from sending a record to consuming it
-// (acknowledgement by the store included), the rate of the catch-up, and how many GETs it took. Run: make build, then
-// node --conditions=@kafscale/source --import tsx bench/cold-reads.ts [megabytes of old records, 256] [rounds, 5] [consumers that catch up, 1]
+// What a consumer that catches up on old records costs the consumers at the tail: a broker on etcd and a store that answers a GET 15 ms
+// and a PUT 30 ms late, each 200 ms once in a hundred, one producer and consumer of small records at the tail, and in every other round
+// a consumer that reads old, folded records as fast as it can. Everything lives in processes of its own. Printed are the time from
+// sending a record to consuming it (acknowledgement by the store included), the rate of the catch-up, and how many GETs it took.
+// Run: make build, then node --conditions=@kafscale/source --import tsx bench/cold-reads.ts [megabytes of old records, 256]
+// [rounds, 5] [consumers that catch up, 1]
 
 import { fork, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createMetrics, openStores, startBroker, type Stores } from '@kafscale/broker';
 import {
   brokerConfigSchema,
   encodeRecordBatch,
@@ -19,19 +16,21 @@ import {
   splitBatches,
   zeroUuid,
 } from '@kafscale/protocol';
-import { cryptoRandom, silentLogger, systemClock } from '@kafscale/runtime';
 import { RawClient } from '@kafscale/testkit';
+import { machine } from './beside-kafka/report.ts';
+import { BenchBroker } from './cluster/bench-broker.ts';
+import { quantile, row, title } from './cluster/table.ts';
+import { cloudLatency, noLatency } from './latency-store/latency-store.ts';
 
 const oldTopic = 'old';
 const tailTopic = 'tail';
 const batchBytes = 512 * 1_024;
-const getDelayMs = 15;
-const putDelayMs = 30;
 const roundMs = 8_000;
 const recordEveryMs = 10;
 const fetchBytes = 4 * 2 ** 20;
 const produceVersion = 9;
 const fetchVersion = 11;
+const megabyte = 1e6;
 
 interface Order {
   readonly port: number;
@@ -42,91 +41,48 @@ interface Order {
 /** Times in milliseconds for the tail, bytes for the catch-up. */
 type Result = readonly number[];
 
-type ObjectStore = Stores['objectStore'];
-
-/** The store behind a network; counts what is read from it. */
-class SlowStore implements ObjectStore {
-  isSlow = false;
-  gets = 0;
-  gotBytes = 0;
-  readonly #inner: ObjectStore;
-
-  constructor(inner: ObjectStore) {
-    this.#inner = inner;
-  }
-
-  get capabilities(): ObjectStore['capabilities'] {
-    return this.#inner.capabilities;
-  }
-
-  async create(...create: Parameters<ObjectStore['create']>): Promise<void> {
-    if (this.isSlow) await sleep(putDelayMs);
-    return this.#inner.create(...create);
-  }
-
-  async read(...read: Parameters<ObjectStore['read']>): Promise<Buffer> {
-    this.gets += 1;
-    if (this.isSlow) await sleep(getDelayMs);
-    const bytes = await this.#inner.read(...read);
-    this.gotBytes += bytes.length;
-    return bytes;
-  }
-
-  list(...list: Parameters<ObjectStore['list']>): ReturnType<ObjectStore['list']> {
-    return this.#inner.list(...list);
-  }
-
-  delete(...keys: Parameters<ObjectStore['delete']>): Promise<void> {
-    return this.#inner.delete(...keys);
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
-  }
-}
+const argument = (at: number, byDefault: number): number => Number(process.argv[at + 2] ?? byDefault);
 
 async function measure(): Promise<void> {
-  const [oldMegabytes, rounds, consumers] = [256, 5, 1].map((byDefault, at) =>
-    Number(process.argv[at + 2] ?? byDefault),
-  );
-  const dataDir = mkdtempSync(join(tmpdir(), 'kafscale-cold-reads-'));
-  const config = brokerConfigSchema.parse({
-    ...{ kafkaAddress: '127.0.0.1:0', metricsAddress: '127.0.0.1:0', dataDir },
-    foldAfterMs: 1_000,
-  });
-  const dependencies = { clock: systemClock, random: cryptoRandom, logger: silentLogger };
-  const stores = await openStores(config, dependencies, createMetrics());
-  const objectStore = new SlowStore(stores.objectStore);
-  const broker = await startBroker(config, dependencies, { ...stores, objectStore });
+  const [oldMegabytes, rounds, consumers] = [argument(0, 256), argument(1, 5), argument(2, 1)];
+  console.log(machine());
+  const broker = await BenchBroker.start({ KAFSCALE_FOLD_AFTER_MS: '1000' });
   try {
-    await fillOld(broker.port, oldMegabytes! * 1e6);
-    await untilFolded(broker.metricsPort);
-    objectStore.isSlow = true;
+    await broker.store.setLatency(noLatency);
+    await fillOld(broker.port, oldMegabytes * megabyte);
+    await untilFolded(broker);
+    await broker.store.forgetFlushes();
+    await broker.store.setLatency(cloudLatency);
     const alone: number[] = [];
     const beside: number[] = [];
     let caughtUpBytes = 0;
     let gets = 0;
-    for (let round = 0; round < rounds!; round += 1) {
+    let cpuSeconds = 0;
+    for (let round = 0; round < rounds; round += 1) {
       alone.push(...(await run({ port: broker.port, does: 'tail', forMs: roundMs })));
-      const before = objectStore.gets;
+      const before = await broker.read();
       const order = { port: broker.port, does: 'catch-up', forMs: roundMs } as const;
-      const catchUps = Promise.all(Array.from({ length: consumers! }, () => run(order)));
+      const catchUps = Promise.all(Array.from({ length: consumers }, () => run(order)));
       const [tail, caughtUp] = await Promise.all([run({ ...order, does: 'tail' }), catchUps]);
+      const after = await broker.read();
       beside.push(...tail);
       caughtUpBytes += caughtUp.flat().reduce((sum, bytes) => sum + bytes, 0);
-      gets += objectStore.gets - before;
+      gets += after.gets - before.gets;
+      cpuSeconds += after.cpuSeconds - before.cpuSeconds;
     }
-    printTail('tail alone', alone);
-    printTail('tail beside a catch-up', beside);
-    console.log(`p99 beside / alone: ${(quantile(beside, 0.99) / quantile(alone, 0.99)).toFixed(2)}`);
-    const blocks = caughtUpBytes / config.cacheBlockBytes;
-    const rate = (caughtUpBytes / ((rounds! * roundMs) / 1_000) / 1e6).toFixed(0);
-    console.log(
-      `caught up ${(caughtUpBytes / 1e6).toFixed(0)} MB at ${rate} MB/s, ${(gets / blocks).toFixed(2)} GETs per block read`,
-    );
+    title(`Catching up on ${oldMegabytes} MB beside the tail, ${rounds} rounds`);
+    showTail('tail alone', alone);
+    showTail('tail beside a catch-up', beside);
+    const ratio = quantile(beside, 0.99) / quantile(alone, 0.99);
+    row('p99 beside over alone', ratio.toFixed(2), '2.00', ratio <= 2);
+    const caughtUpMs = rounds * roundMs;
+    const rate = (caughtUpBytes / caughtUpMs / 1e3).toFixed(0);
+    const cpu = ((cpuSeconds / caughtUpMs) * 1e5).toFixed(0);
+    row('caught up', `${(caughtUpBytes / megabyte).toFixed(0)} MB at ${rate} MB/s, ${cpu} % CPU of the broker`);
+    const blocks = caughtUpBytes / brokerConfigSchema.parse({}).cacheBlockBytes;
+    row('GETs per block read', (gets / blocks).toFixed(2));
   } finally {
     await broker.close();
-    rmSync(dataDir, { recursive: true });
   }
 }
 
@@ -164,13 +120,8 @@ async function fillOld(port: number, bytes: number): Promise<void> {
 }
 
 /** Until nothing but segments is left, as the broker's own gauge says. */
-async function untilFolded(metricsPort: number): Promise<void> {
-  for (;;) {
-    const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
-    const line = text.split('\n').find((candidate) => candidate.startsWith('kafscale_unfolded_extents '));
-    if (line?.endsWith(' 0') === true) return;
-    await sleep(200);
-  }
+async function untilFolded(broker: BenchBroker): Promise<void> {
+  while ((await broker.metric('kafscale_unfolded_extents')) > 0) await sleep(200);
 }
 
 async function leaderOf(client: RawClient, name: string): Promise<void> {
@@ -284,12 +235,9 @@ async function catchUp({ port, forMs }: Order): Promise<Result> {
   return [total];
 }
 
-const quantile = (times: readonly number[], share: number) =>
-  [...times].sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN;
-
-function printTail(name: string, times: readonly number[]): void {
-  const [p50, p99] = [0.5, 0.99].map((share) => `${quantile(times, share).toFixed(1)} ms`);
-  console.log(`${name.padEnd(24)} ${times.length} records, p50 ${p50!}, p99 ${p99!}`);
+function showTail(name: string, times: readonly number[]): void {
+  const [p50, p99] = [0.5, 0.99].map((share) => quantile(times, share).toFixed(1));
+  row(name, `p50 ${p50!} ms, p99 ${p99!} ms of ${times.length} records`);
 }
 
 if (process.argv[2] === 'client') {

@@ -69,25 +69,63 @@ function setUp() {
   return { clock, committer, commits, floors, rolledBack, committed, answered, failedCounts, hotTail, writer, enqueue };
 }
 
+const manifestKeys = (...sequences: readonly number[]): readonly string[] =>
+  sequences.map((sequence) => `manifests/incarnation-1/${String(sequence).padStart(16, '0')}`);
+const keysOf = (commits: readonly { readonly commit: LaneCommit }[]): readonly (readonly string[])[] =>
+  commits.map(({ commit }) => commit.operations.map(({ key }) => key));
+
 describe('Committer', () => {
-  it('commits in the order of closing, whatever the order of uploads, one at a time', async () => {
+  it('commits in the order of closing, whatever the order of uploads, one transaction at a time', async () => {
     const { enqueue, commits, committer } = setUp();
     const flushes = [enqueue(), enqueue(), enqueue()];
-    flushes[2]!.written();
     flushes[1]!.written();
     await settled();
     expect(commits).toHaveLength(0);
     flushes[0]!.written();
-    for (const count of [1, 2, 3]) {
-      await settled();
-      expect(commits).toHaveLength(count);
-      commits.at(-1)!.resolve();
-    }
+    await settled();
+    expect(keysOf(commits)).toEqual([manifestKeys(0, 1)]);
+    flushes[2]!.written();
+    await settled();
+    expect(commits).toHaveLength(1);
+    commits[0]!.resolve();
+    await settled();
+    expect(keysOf(commits)).toEqual([manifestKeys(0, 1), manifestKeys(2)]);
+    commits[1]!.resolve();
     await committer.idle();
-    expect(commits.map(({ commit }) => commit.operations[0]!.key)).toEqual(
-      [0, 1, 2].map((sequence) => `manifests/incarnation-1/${String(sequence).padStart(16, '0')}`),
-    );
     expect(committer.lastCommittedSequence).toBe(2);
+  });
+
+  it('commits by one transaction what is written and next in line, and no more than it may hold', async () => {
+    const { enqueue, commits, committer, answered, committed, writer, floors } = setUp();
+    const flushes = Array.from({ length: 19 }, enqueue);
+    for (const [index, { written }] of flushes.entries()) if (index !== 0 && index !== 17) written();
+    await settled();
+    flushes[0]!.written();
+    await settled();
+    expect(keysOf(commits)).toEqual([manifestKeys(...flushes.keys()).slice(0, 16)]);
+    expect(flushes.every(({ outcomes }) => outcomes.length === 0)).toBe(true);
+    commits[0]!.resolve();
+    await settled();
+    expect(writer.log.highWatermark).toBe(16);
+    expect(flushes.map(({ outcomes }) => outcomes.length)).toEqual([...Array<number>(16).fill(1), 0, 0, 0]);
+    expect(flushes[15]!.outcomes).toEqual([{ committed: true, baseOffset: 15 }]);
+    expect([answered, floors.at(-1), committer.unsettledCount]).toEqual([[16], 16, 3]);
+    expect(committed.map(({ manifest }) => manifest.key)).toEqual(manifestKeys(...flushes.keys()).slice(0, 16));
+    expect(keysOf(commits)[1]).toEqual(manifestKeys(16));
+  });
+
+  it('takes all flushes of a transaction that was refused along, and those behind them', async () => {
+    const { enqueue, commits, committer, rolledBack, writer } = setUp();
+    const flushes = [enqueue(), enqueue(), enqueue()];
+    flushes[1]!.written();
+    await settled();
+    flushes[0]!.written();
+    await settled();
+    expect(keysOf(commits)).toEqual([manifestKeys(0, 1)]);
+    commits[0]!.reject(new MetadataError('fenced', 'no'));
+    await committer.idle();
+    expect(rolledBack).toMatchObject([{ sequences: [0, 1, 2] }]);
+    expect([writer.log.highWatermark, committer.unsettledBytes]).toEqual([0, 0]);
   });
 
   it('shows and answers nothing before the commit, and everything after it', async () => {
@@ -194,6 +232,7 @@ describe('Committer', () => {
     enqueue().written();
     let isIdle = false;
     const idle = committer.idle().then(() => (isIdle = true));
+    await settled();
     enqueue().written();
     await settled();
     expect(isIdle).toBe(false);

@@ -1,7 +1,7 @@
 /**
- * Makes flushes real, strictly in the order they closed: one transaction each through the lane. After it, and not before, offsets
- * advance, the tail cache learns of the bytes, fetchers wake and producers are answered. The first flush that cannot be committed
- * takes everything behind it along.
+ * Makes flushes real, strictly in the order they closed, by transactions through the lane: one for each, or for all that are written
+ * and next in line. After it, and not before, offsets advance, the tail cache learns of the bytes, fetchers wake and producers are
+ * answered. The first flush that cannot be committed takes everything behind it along.
  */
 import { encodeFlushManifest, ErrorCode, KafkaError, metadataKeys } from '@kafscale/protocol';
 import type { Clock } from '@kafscale/runtime';
@@ -44,7 +44,7 @@ export interface CommittedFlush {
   readonly partitionCount: number;
   /** From its close to its commit. */
   readonly durationMs: number;
-  /** Of the transaction alone. */
+  /** Of the transaction alone, which may have committed others with it. */
   readonly commitDurationMs: number;
 }
 
@@ -63,13 +63,29 @@ export interface CommitterDependencies {
   readonly failpoint: Failpoint;
   /** Rolls back these flushes, oldest first, and everything accepted after them. */
   readonly rollBack: (failed: readonly UploadingFlush[], error: KafkaError) => void;
-  /** The batches of a flush, so many, were just answered, so long after its close. */
+  /** The batches of one or more flushes, so many, were just answered, so long after the oldest was closed. */
   readonly onAnswered: (batchCount: number, durationMs: number) => void;
   readonly observer: FlushObserver;
 }
 
+/** A flush whose object is written, and the key by which it becomes real. */
+interface WrittenFlush {
+  readonly flush: Flush;
+  readonly objectKey: string;
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/**
+ * Flushes that one transaction commits at most: what waited behind a slow upload, or for a slow metadata store, is through in one round
+ * trip and not in one for each. Their manifests together are far below what a store takes.
+ */
+const maxFlushesPerCommit = 16;
+
 export class Committer {
   readonly #dependencies: CommitterDependencies;
+  /** Of uploads that have ended. */
+  readonly #outcomes = new WeakMap<UploadingFlush, UploadOutcome>();
   #queue: UploadingFlush[] = [];
   #unsettledBytes = 0;
   #running = false;
@@ -99,6 +115,7 @@ export class Committer {
   enqueue(upload: UploadingFlush): void {
     this.#queue.push(upload);
     this.#unsettledBytes += upload.flush.body.length;
+    void upload.outcome.then((outcome) => this.#outcomes.set(upload, outcome));
     if (!this.#running) void this.#run();
   }
 
@@ -121,7 +138,7 @@ export class Committer {
   }
 
   async #commit(head: UploadingFlush): Promise<void> {
-    const { clock, lane, incarnation, failpoint } = this.#dependencies;
+    const { clock, lane, failpoint } = this.#dependencies;
     const upload = await head.outcome;
     if (upload.error !== undefined) {
       this.#fail(upload.error);
@@ -130,28 +147,49 @@ export class Committer {
     const { flush } = head;
     failpoint('before-commit');
     const commitStartMs = clock.monotonicMs();
-    const key = metadataKeys.manifest(incarnation, flush.sequence);
-    const value = encodeFlushManifest(upload.objectKey, flush.description, flush.footer, flush.footerPosition);
+    const written = this.#nextWritten();
     let modRevision: Revision;
     try {
-      modRevision = await lane.commit({ operations: [{ type: 'put', key, value }] });
+      modRevision = await lane.commit({
+        operations: written.map(({ key, value }) => ({ type: 'put', key, value })),
+      });
     } catch (error) {
       this.#fail(toKafkaError(error));
       return;
     }
     failpoint('after-commit-before-answer');
-    this.#queue.shift();
-    this.#unsettledBytes -= flush.body.length;
-    lane.raiseFloor(flush.sequence + 1);
-    this.#apply(flush, upload.objectKey);
-    const nowMs = clock.monotonicMs();
-    const batchCount = flush.extents.reduce((sum, { batches }) => sum + batches.length, 0);
-    this.#dependencies.onAnswered(batchCount, nowMs - flush.closedMs);
+    this.#queue.splice(0, written.length);
+    for (const { flush: committed, objectKey } of written) {
+      this.#unsettledBytes -= committed.body.length;
+      lane.raiseFloor(committed.sequence + 1);
+      this.#apply(committed, objectKey);
+    }
+    const batchCount = written.reduce((sum, one) => sum + batchesOf(one.flush), 0);
+    this.#dependencies.onAnswered(batchCount, clock.monotonicMs() - flush.closedMs);
+    for (const one of written) this.#observe(one, modRevision, commitStartMs);
+  }
+
+  /** The oldest flushes, up to the first that is not written. */
+  #nextWritten(): readonly WrittenFlush[] {
+    const written: WrittenFlush[] = [];
+    for (const upload of this.#queue.slice(0, maxFlushesPerCommit)) {
+      const objectKey = this.#outcomes.get(upload)?.objectKey;
+      if (objectKey === undefined) break;
+      const { flush } = upload;
+      const key = metadataKeys.manifest(this.#dependencies.incarnation, flush.sequence);
+      const value = encodeFlushManifest(objectKey, flush.description, flush.footer, flush.footerPosition);
+      written.push({ flush, objectKey, key, value });
+    }
+    return written;
+  }
+
+  #observe({ flush, key, value }: WrittenFlush, modRevision: Revision, commitStartMs: number): void {
+    const nowMs = this.#dependencies.clock.monotonicMs();
     this.#dependencies.observer.onCommitted({
       manifest: { key, modRevision, value, footer: flush.footer },
       sizeBytes: flush.body.length,
       recordBytes: flush.footerPosition,
-      batchCount,
+      batchCount: batchesOf(flush),
       partitionCount: flush.extents.length,
       durationMs: nowMs - flush.closedMs,
       commitDurationMs: nowMs - commitStartMs,
@@ -192,6 +230,8 @@ export class Committer {
     this.#dependencies.observer.onFailed(failed.length);
   }
 }
+
+const batchesOf = ({ extents }: Flush): number => extents.reduce((sum, { batches }) => sum + batches.length, 0);
 
 /** A lane rejects only what was not applied and never will be, so these are true answers. */
 function toKafkaError(error: unknown): KafkaError {

@@ -47,12 +47,14 @@ function setUp({ maxUploads = 3, tailBytes = 100_000 } = {}) {
   const lane: FlooredLane = {
     commit: ({ operations }) => {
       if (refusal !== undefined) return Promise.reject(refusal);
-      committedKeys.push(
-        operations[0]!.key
-          .split('/')
-          .at(-1)!
-          .replace(/^0+(?=.)/, ''),
-      );
+      for (const { key } of operations) {
+        committedKeys.push(
+          key
+            .split('/')
+            .at(-1)!
+            .replace(/^0+(?=.)/, ''),
+        );
+      }
       return Promise.resolve(committedKeys.length);
     },
     raiseFloor: () => undefined,
