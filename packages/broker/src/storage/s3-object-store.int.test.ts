@@ -121,6 +121,22 @@ describe.each(s3Choices())('on $name', ({ name, isOwn, start }) => {
       expect(await messageOf(open({ bucket: missing }))).toMatch(/no bucket "missing-.*KAFSCALE_S3_BUCKET/);
     });
 
+    it.each([-60, 60])('says that the clock of this machine is wrong by %i minutes', async (minutes) => {
+      const now = Date.now.bind(Date);
+      const store = open();
+      const wrong = jest.spyOn(Date, 'now').mockImplementation(() => now() + minutes * 60_000);
+      try {
+        // The machine's clock, as the signature and the message have it.
+        await expect(store.create('n/skewed', [Buffer.from('bytes')])).rejects.toMatchObject({
+          message: expect.stringMatching(/clocks.*60 minutes.*Set the clock/) as string,
+        });
+      } finally {
+        wrong.mockRestore();
+      }
+      // The SDK goes by the store's clock from here on, and by ours again in a store of its own.
+      await expect(open().read('n/skewed')).rejects.toMatchObject({ kind: 'not-found' });
+    });
+
     it('is found fit, can tell an existing object, and holds nothing of the probe afterwards', async () => {
       const { bucket, prefix } = await s3.freshPlace();
       const store = openBucket({ bucket });
