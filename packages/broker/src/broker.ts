@@ -4,9 +4,19 @@
  * store was replaced or put back stops for good.
  */
 import { advertisedHostOf, type BrokerConfig } from '@kafscale/protocol';
-import { backoffDelayMs, settlesWithin, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import {
+  backoffDelayMs,
+  processMemoryLimit,
+  RecordMemory,
+  settlesWithin,
+  type CancelTimer,
+  type Clock,
+  type Logger,
+  type Random,
+} from '@kafscale/runtime';
 import { ControlSide } from './control/control-side.ts';
 import { handlers, HandlerRegistry } from './handlers/registry.ts';
+import { memoryShares, type MemoryShares } from './config/memory-shares.ts';
 import { Incarnation } from './incarnation.ts';
 import { agreedIdentity, IdentityMismatch, type ClusterIdentity } from './keeper/bucket-identity.ts';
 import { crashingFailpoint, noFailpoint } from './log/write/failpoint.ts';
@@ -52,6 +62,8 @@ const callDeadlineMs = 5_000;
 const lostSessionLimitMs = 500;
 /** How long a broker that is to stop waits for its next life, in order to end that properly. */
 const betweenLivesLimitMs = 5_000;
+const memoryPurposes = ['requests', 'flushes', 'hot-tail', 'folding', 'answers', 'cache'];
+const freeUnusedMs = 15_000;
 const restartBackoff = { baseMs: 200, maxMs: 2_000 };
 
 /**
@@ -89,6 +101,9 @@ class Broker implements RunningBroker {
   readonly #stores: Stores;
   readonly #metrics: BrokerMetrics;
   readonly #closing = new AbortController();
+  readonly #shares: MemoryShares;
+  readonly #memory: RecordMemory;
+  #cancelFreeing: CancelTimer = () => undefined;
   #identity: ClusterIdentity | undefined;
   #port = 0;
   #metricsServer: MetricsServer | undefined;
@@ -105,6 +120,9 @@ class Broker implements RunningBroker {
     this.#dependencies = dependencies;
     this.#stores = stores;
     this.#metrics = metrics;
+    this.#shares = memoryShares(config, processMemoryLimit());
+    const { recordBytes: totalBytes, slabBytes } = this.#shares;
+    this.#memory = new RecordMemory({ totalBytes, slabBytes });
     this.failed = new Promise((resolve) => (this.#fail = resolve));
   }
 
@@ -135,7 +153,10 @@ class Broker implements RunningBroker {
   async start(): Promise<void> {
     const { clock, logger } = this.#dependencies;
     const { kafkaAddress, metricsAddress } = this.#config;
-    this.#metrics.beforeScrape(() => this.#life?.incarnation.reportMetrics());
+    this.#metrics.beforeScrape(() => {
+      this.#life?.incarnation.reportMetrics();
+      this.#reportMemory();
+    });
     this.#metricsServer = await MetricsServer.start({
       address: metricsAddress,
       metrics: this.#metrics,
@@ -152,6 +173,7 @@ class Broker implements RunningBroker {
       isReady: () => this.#isReady,
     });
     this.#port = kafkaAddress.port === 0 ? await findFreePort(kafkaAddress.host) : kafkaAddress.port;
+    this.#freeUnused();
     await this.#live();
   }
 
@@ -163,6 +185,22 @@ class Broker implements RunningBroker {
   close(): Promise<void> {
     this.#closed ??= this.#finish();
     return this.#closed;
+  }
+
+  #reportMemory(): void {
+    const { memoryBytes, memoryLimitBytes, recordMemoryLimitBytes } = this.#metrics;
+    memoryLimitBytes.set(this.#shares.processBytes);
+    recordMemoryLimitBytes.set(this.#shares.recordBytes);
+    for (const purpose of memoryPurposes) memoryBytes.set({ purpose }, this.#memory.heldFor(purpose));
+    memoryBytes.set({ purpose: 'free' }, this.#memory.pool.idleBytes);
+  }
+
+  /** A broker that was busy and is not any more does not keep the memory for that. */
+  #freeUnused(): void {
+    this.#cancelFreeing = this.#dependencies.clock.schedule(freeUnusedMs, () => {
+      this.#memory.freeUnused();
+      this.#freeUnused();
+    });
   }
 
   async #live(): Promise<void> {
@@ -182,6 +220,7 @@ class Broker implements RunningBroker {
       random,
       logger,
       metrics: this.#metrics,
+      ...{ memory: this.#memory, shares: this.#shares },
       failpoint: failpoint === undefined ? noFailpoint : crashingFailpoint(failpoint, killProcess),
     });
     const { services } = incarnation;
@@ -191,7 +230,7 @@ class Broker implements RunningBroker {
         config: { ...this.#config, kafkaAddress: { ...this.#config.kafkaAddress, port: this.#port } },
         registry: new HandlerRegistry(handlers),
         services,
-        heldBytes: () => incarnation.heldBytes,
+        ...{ memory: this.#memory, shares: this.#shares },
         clock,
         logger: logger.child({ component: 'listener' }),
         metrics: this.#metrics,
@@ -256,6 +295,7 @@ class Broker implements RunningBroker {
 
   async #finish(): Promise<void> {
     this.#closing.abort(new Error('the broker was stopped'));
+    this.#cancelFreeing();
     // Between two lives it owes nobody anything, and while the metadata store is away the next one does not begin.
     const limitMs = Math.min(this.#config.shutdownTimeoutMs, betweenLivesLimitMs);
     await settlesWithin(this.#dependencies.clock, limitMs, this.#restarting ?? Promise.resolve());

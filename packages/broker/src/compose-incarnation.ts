@@ -3,7 +3,7 @@
  * and nowhere else. What becomes of them afterwards is incarnation.ts's business.
  */
 import { ErrorCode, groupShardsTopicId, KafkaError, type BrokerConfig } from '@kafscale/protocol';
-import type { Clock, Logger, Random, SlabArena } from '@kafscale/runtime';
+import type { Clock, Logger, Random, RecordMemory, SlabArena } from '@kafscale/runtime';
 import { registerBroker, storeStanding } from './cluster/broker-registration.ts';
 import { BrokerStanding, inService } from './cluster/broker-standing.ts';
 import { Controller } from './cluster/controller.ts';
@@ -11,6 +11,7 @@ import { Ownership } from './cluster/ownership.ts';
 import { groupShardsView, partitionsView } from './cluster/ownership-view.ts';
 import { PartitionFinder } from './cluster/partition-finder.ts';
 import { Topics } from './cluster/topics.ts';
+import type { MemoryShares } from './config/memory-shares.ts';
 import { BrokerControl } from './control/broker-control.ts';
 import { BrokerConfigs } from './config/dynamic-config.ts';
 import { GroupCoordinator } from './groups/group-coordinator.ts';
@@ -61,6 +62,9 @@ export interface IncarnationDependencies {
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
   readonly failpoint: Failpoint;
+  /** What everything that holds records lies in, and how it is divided. */
+  readonly memory: RecordMemory;
+  readonly shares: MemoryShares;
   /** How the object store is doing; while it cannot be written, batches are refused at once. */
   readonly storeHealth?: StoreHealth;
 }
@@ -83,6 +87,8 @@ export interface IncarnationParts {
   readonly tiers: StorageTiers;
   readonly known: KnownFlushes | undefined;
   readonly stopUpkeep: () => void;
+  /** What this incarnation holds is not asked for any more. */
+  readonly endCounting: () => void;
 }
 
 /** How long one call to the metadata store may take. */
@@ -128,10 +134,23 @@ export async function composeIncarnation(
   const image = await WatchedMetadataImage.open({ store, clusterId, clock, random, logger });
 
   const logs = new PartitionLogs((log) => finder.opened(log.topicId, log.partition));
-  const hotTail = new HotTail(config.hotTailBytes);
+  const { memory, shares } = dependencies;
+  const hotTail = new HotTail(shares.hotTailBytes, shares.hotTailKeptBytes);
   const names = new ObjectNames(config.namespace);
   const { appender, arena } = openLogWriting({
-    ...{ config, clock, random, objectStore, logs, hotTail, clusterId, incarnation, logger, metrics },
+    ...{
+      config,
+      clock,
+      random,
+      objectStore,
+      logs,
+      hotTail,
+      clusterId,
+      incarnation,
+      logger,
+      metrics,
+      pool: memory.pool,
+    },
     lane: dataLane,
     isSessionAlive: () => session.alive,
     nameObject: (sequence) =>
@@ -184,7 +203,7 @@ export async function composeIncarnation(
 
   const tiers: StorageTiers = new StorageTiers({
     ...{ store, objectStore, image, logs, hotTail, names, clock, logger, metrics },
-    ...{ clusterId, incarnation, brokerId, callDeadlineMs },
+    ...{ clusterId, incarnation, brokerId, callDeadlineMs, memory, roundBytes: shares.foldBytes },
     lane: session.lane('upkeep'),
     committedBatchesOf: (log) => appender.committedBatchesOf(log),
     updateRecords: (changes) => ownership.updateRecords(changes),
@@ -204,6 +223,7 @@ export async function composeIncarnation(
 
   const { cache, spans, reader, timeIndex } = openLogReading({
     config,
+    shares,
     hotTail,
     objectStore,
     metadataStore: store,
@@ -314,6 +334,13 @@ export async function composeIncarnation(
     callDeadlineMs,
     settings: config,
   });
+  const counted = [
+    memory.addYielding(hotTail),
+    memory.count('hot-tail', () => hotTail.heldBytes),
+    memory.count('flushes', () => appender.unsettledBytes),
+    memory.count('folding', () => tiers.heldBytes),
+    memory.count('answers', () => hotTail.pinnedBytes),
+  ];
   return {
     brokerId,
     services,
@@ -337,6 +364,9 @@ export async function composeIncarnation(
     arena,
     keeper,
     tiers,
+    endCounting: () => {
+      for (const end of counted) end();
+    },
     known,
     stopUpkeep: () => {
       stopExpiry();

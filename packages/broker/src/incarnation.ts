@@ -67,11 +67,6 @@ export class Incarnation {
     this.#parts.session.onEnd(listener);
   }
 
-  /** Memory of records beside the requests they came in: on their way to the object store, or being folded. */
-  get heldBytes(): number {
-    return this.services.appender.unsettledBytes + this.#parts.tiers.heldBytes;
-  }
-
   /** Sets the gauges that are read rather than counted. */
   reportMetrics(): void {
     const metrics = this.#parts.metrics;
@@ -167,6 +162,7 @@ export class Incarnation {
     await this.#parts.image.close();
     this.#parts.hotTail.clear();
     this.#parts.arena.close();
+    this.#parts.endCounting();
   }
 
   async #settled(): Promise<void> {

@@ -18,6 +18,9 @@ export {
 } from './logger.ts';
 export { cryptoRandom, seededRandom, type Random } from './random.ts';
 export { freeMemory } from './free-memory.ts';
+export { boundHeap } from './bound-heap.ts';
+export { processMemoryLimit } from './process-memory-limit.ts';
+export { RecordMemory, type RecordMemorySettings, type Reservation, type YieldingMemory } from './record-memory.ts';
 export { Slab, SlabPool, type SlabPoolSettings } from './slab-pool.ts';
 export { systemClock } from './system-clock.ts';
 export { settlesWithin, withDeadline } from './deadline.ts';

@@ -31,23 +31,29 @@ export class Slab {
 
 export interface SlabPoolSettings {
   readonly slabBytes: number;
-  /** Slabs kept for reuse; more than these are left to the garbage collector. */
+  /** Slabs kept for reuse; more than these are given back to the system at once. */
   readonly maxIdleSlabs: number;
   /** Asked for each slab that comes back: what may not be kept is given back to the system at once. Always yes unless told. */
   readonly mayKeep?: (idleBytes: number) => boolean;
+  /** Called before so many bytes of fresh memory are taken: whoever holds slabs that can be done without may release them. */
+  readonly makeRoom?: (bytes: number) => void;
 }
 
 export class SlabPool {
   readonly slabBytes: number;
   readonly #maxIdleSlabs: number;
   readonly #mayKeep: ((idleBytes: number) => boolean) | undefined;
+  readonly #makeRoom: ((bytes: number) => void) | undefined;
   readonly #idle: Buffer[] = [];
+  /** Fewest idle slabs since `freeUnused` was called last. */
+  #unusedSlabs = 0;
   #bytesInUse = 0;
 
-  constructor({ slabBytes, maxIdleSlabs, mayKeep }: SlabPoolSettings) {
+  constructor({ slabBytes, maxIdleSlabs, mayKeep, makeRoom }: SlabPoolSettings) {
     this.slabBytes = slabBytes;
     this.#maxIdleSlabs = maxIdleSlabs;
     this.#mayKeep = mayKeep;
+    this.#makeRoom = makeRoom;
   }
 
   /** Bytes of all slabs that somebody holds. */
@@ -62,18 +68,34 @@ export class SlabPool {
 
   /** A slab of `slabBytes`, or of exactly `minBytes` when that is larger (such a slab is not kept for reuse). Content undefined. */
   acquire(minBytes = 0): Slab {
-    const bytes =
-      minBytes > this.slabBytes
-        ? Buffer.allocUnsafeSlow(minBytes)
-        : (this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.slabBytes));
+    const isLarger = minBytes > this.slabBytes;
+    const freshBytes = isLarger ? minBytes : this.slabBytes;
+    if (isLarger || this.#idle.length === 0) this.#makeRoom?.(freshBytes);
+    const bytes = (isLarger ? undefined : this.#idle.pop()) ?? Buffer.allocUnsafeSlow(freshBytes);
+    this.#unusedSlabs = Math.min(this.#unusedSlabs, this.#idle.length);
     this.#bytesInUse += bytes.length;
     return new Slab(bytes, this.#recycle);
   }
 
+  /** Gives the slabs back to the system for which there was no use since the last call. */
+  freeUnused(): void {
+    for (const bytes of this.#idle.splice(0, this.#unusedSlabs)) freeMemory(bytes);
+    this.#unusedSlabs = this.#idle.length;
+  }
+
+  /** Gives idle slabs back to the system until at most so many bytes are kept. */
+  freeIdle(maxIdleBytes = 0): void {
+    while (this.idleBytes > maxIdleBytes) freeMemory(this.#idle.pop()!);
+    this.#unusedSlabs = Math.min(this.#unusedSlabs, this.#idle.length);
+  }
+
   readonly #recycle = (slab: Slab): void => {
     this.#bytesInUse -= slab.bytes.length;
-    if (slab.bytes.length !== this.slabBytes || this.#idle.length >= this.#maxIdleSlabs) return;
-    if (this.#mayKeep?.(this.idleBytes + this.slabBytes) === false) freeMemory(slab.bytes);
-    else this.#idle.push(slab.bytes);
+    const isKept =
+      slab.bytes.length === this.slabBytes &&
+      this.#idle.length < this.#maxIdleSlabs &&
+      this.#mayKeep?.(this.idleBytes + this.slabBytes) !== false;
+    if (isKept) this.#idle.push(slab.bytes);
+    else freeMemory(slab.bytes);
   };
 }

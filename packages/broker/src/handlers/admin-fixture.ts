@@ -83,4 +83,5 @@ const requestContext = (apiVersion: number): RequestContext => ({
   receivedMs: 0,
   signal: new AbortController().signal,
   afterResponse: () => undefined,
+  releaseRequest: () => undefined,
 });

@@ -21,6 +21,8 @@ export interface RequestContext {
   readonly signal: AbortSignal;
   /** Runs once the answer's bytes were handed to the kernel, or the connection is gone: whatever the answer points at may be reused. */
   afterResponse(release: () => void): void;
+  /** The request's bytes are not looked at any more, though its answer may take long: their memory is used for something else. */
+  releaseRequest(): void;
 }
 
 /** Returned instead of a response when the protocol asks for none (Produce with acks=0). */
@@ -44,8 +46,8 @@ export interface Handler<Request, Response> {
   fail(code: ErrorCode, request: Request, context: RequestContext): Response;
 
   /**
-   * Answers the request. Views into its bytes (record batches, byte fields) are valid until the promise settles and not after;
-   * what must live longer is copied. A KafkaError becomes `fail(error.code)`; anything else UNKNOWN_SERVER_ERROR and a log line.
+   * Answers the request. Views into its bytes (record batches, byte fields) are valid until the promise settles or `releaseRequest`
+   * was called, and not after; what must live longer is copied. A KafkaError becomes `fail(error.code)`; anything else UNKNOWN_SERVER_ERROR and a log line.
    */
   handle(
     request: Request,

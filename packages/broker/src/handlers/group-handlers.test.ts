@@ -27,6 +27,7 @@ const context = (apiVersion: number): RequestContext => ({
   receivedMs: 0,
   signal: new AbortController().signal,
   afterResponse: () => undefined,
+  releaseRequest: () => undefined,
 });
 
 /** Sends the request through its bytes, and what is answered through its own. */

@@ -20,7 +20,7 @@ import type { PartitionLog } from '../log/partition-log.ts';
 import { lastSequence } from '../log/producer-state.ts';
 import type { AppendOutcome } from '../log/write/pending-batch.ts';
 import type { PartitionImage, TopicImage } from '../metadata/metadata-image.ts';
-import { CloseConnection, defineHandler, noResponse } from './define-handler.ts';
+import { CloseConnection, defineHandler, noResponse, type RequestContext } from './define-handler.ts';
 import { findPartition } from './find-partition.ts';
 import { leaderHint, noLeader } from './leader-hint.ts';
 import type { Services } from './services.ts';
@@ -58,11 +58,12 @@ export const produceHandler = defineHandler({
     );
   },
 
-  handle(request, { apiVersion }, services) {
+  handle(request, context, services) {
+    const { apiVersion } = context;
     if (apiVersion < oldestServedVersion) throw new CloseConnection(`Produce version ${apiVersion} is not served`);
     if (!knownAcks.has(request.acks)) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
     return new Promise<Response | typeof noResponse>((resolve, reject) => {
-      const append = new ProduceAppend(request, apiVersion, services, reject, (responses) => {
+      const append = new ProduceAppend(request, context, services, reject, (responses) => {
         const { clock, produceThrottle } = services;
         const { delayMs } = produceThrottle;
         const holdMs = append.storeRefused ? Math.max(delayMs, refusalHoldMs) : delayMs;
@@ -93,23 +94,25 @@ class ProduceAppend {
   /** A batch was refused because the store takes none at the moment. */
   storeRefused = false;
   readonly #request: Request;
-  readonly #apiVersion: number;
+  readonly #context: RequestContext;
   readonly #services: Services;
   readonly #reject: (error: unknown) => void;
   readonly #done: (responses: readonly TopicResponse[]) => void;
   readonly #responses: TopicResponse[] = [];
   /** Batches without outcome, and one for the loop that makes them. */
   #open = 1;
+  /** Of these, those whose bytes are needed. */
+  #needed = 1;
 
   constructor(
     request: Request,
-    apiVersion: number,
+    context: RequestContext,
     services: Services,
     reject: (error: unknown) => void,
     done: (responses: readonly TopicResponse[]) => void,
   ) {
     this.#request = request;
-    this.#apiVersion = apiVersion;
+    this.#context = context;
     this.#services = services;
     this.#reject = reject;
     this.#done = done;
@@ -117,7 +120,7 @@ class ProduceAppend {
 
   /** Appends in one synchronous step, so that pipelined requests keep their order. */
   run(): void {
-    const usesTopicIds = this.#apiVersion >= firstVersionWithTopicIds;
+    const usesTopicIds = this.#context.apiVersion >= firstVersionWithTopicIds;
     const { image } = this.#services;
     for (const { name, topicId, partitionData } of this.#request.topicData) {
       const topic = usesTopicIds ? image.topicById(topicId) : image.topic(name);
@@ -130,6 +133,7 @@ class ProduceAppend {
         else this.#appendPartition(topic, records, response);
       }
     }
+    this.#needOneLess();
     this.#settleOne();
   }
 
@@ -145,7 +149,7 @@ class ProduceAppend {
   #appendTo(log: PartitionLog, topic: TopicImage, records: Buffer | null, response: Mutable<PartitionResponse>): void {
     const nowMs = this.#services.clock.wallMs();
     const rules = rulesOf(topic.config);
-    const verdict = validateProducedBatch(records, rules, { apiVersion: this.#apiVersion, nowMs });
+    const verdict = validateProducedBatch(records, rules, { apiVersion: this.#context.apiVersion, nowMs });
     if (verdict.errorCode !== ErrorCode.NONE) {
       this.#refuse(response, verdict.errorCode, verdict.errorMessage);
       response.recordErrors = verdict.recordErrors;
@@ -170,7 +174,9 @@ class ProduceAppend {
     again?: (log: PartitionLog) => void,
   ): void {
     const { recordCount, baseSequence } = batch;
+    let isCopied = false;
     this.#open += 1;
+    this.#needed += 1;
     this.#services.appender.append(
       log,
       {
@@ -181,8 +187,15 @@ class ProduceAppend {
         producerEpoch: batch.producerEpoch,
         firstSequence: baseSequence,
         lastSequence: lastSequence(baseSequence, recordCount),
+        onCopied: () => {
+          isCopied = true;
+          this.#needOneLess();
+        },
       },
-      (outcome) => this.#settled(log, outcome, response, again),
+      (outcome) => {
+        this.#settled(log, outcome, response, isCopied ? undefined : again);
+        if (!isCopied) this.#needOneLess();
+      },
     );
   }
 
@@ -209,6 +222,7 @@ class ProduceAppend {
    */
   #look(topicId: string, response: Mutable<PartitionResponse>, found?: (log: PartitionLog) => void): void {
     this.#open += 1;
+    this.#needed += 1;
     this.#services.finder.seek(topicId, response.index, (whereabouts) => {
       try {
         this.#lookedUp(topicId, response, whereabouts, found);
@@ -216,6 +230,7 @@ class ProduceAppend {
         this.#reject(error); // whoever opened the log must not hear of it
         return;
       }
+      this.#needOneLess();
       this.#settleOne();
     });
   }
@@ -237,8 +252,14 @@ class ProduceAppend {
   }
 
   get #unknownTopic(): ErrorCode {
-    const usesTopicIds = this.#apiVersion >= firstVersionWithTopicIds;
+    const usesTopicIds = this.#context.apiVersion >= firstVersionWithTopicIds;
     return usesTopicIds ? ErrorCode.UNKNOWN_TOPIC_ID : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+  }
+
+  /** The memory that the request came in serves others from here on, however long its answer takes. */
+  #needOneLess(): void {
+    this.#needed -= 1;
+    if (this.#needed === 0) this.#context.releaseRequest();
   }
 
   #settleOne(): void {

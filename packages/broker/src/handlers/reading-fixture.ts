@@ -131,6 +131,7 @@ export class ReadingServices {
       receivedMs: 0,
       signal,
       afterResponse: (release) => releases.push(release),
+      releaseRequest: () => undefined,
     };
     return {
       context,

@@ -77,6 +77,16 @@ export const metricDefinitions = {
     'kafscale_in_flight_request_bytes',
     'Bytes of requests that arrived and are not answered.',
   ),
+  memoryBytes: gauge(
+    'kafscale_memory_bytes',
+    'Memory for records by what it is held for: requests, flushes, hot-tail, folding, answers, cache, free (kept for reuse).',
+    ['purpose'],
+  ),
+  memoryLimitBytes: gauge('kafscale_memory_limit_bytes', 'Memory that the process is to stay within.'),
+  recordMemoryLimitBytes: gauge(
+    'kafscale_record_memory_limit_bytes',
+    'Of that, what requests, flushes, the hot tail, folding and answers share.',
+  ),
   requestMemoryBytes: gauge('kafscale_request_memory_bytes', 'Memory in use for arriving requests.'),
 
   producedBytes: counter('kafscale_produced_bytes_total', 'Bytes of record batches that were committed.'),

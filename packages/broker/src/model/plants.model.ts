@@ -100,12 +100,12 @@ export const plants: readonly Plant[] = [
     edits: [
       {
         file: flusher,
-        replace: `    const abandoned = [...this.#due.splice(0), this.#open];\n`,
-        by: `    const abandoned: FlushBuffer[] = [];\n`,
+        replace: `    const abandoned = this.#open.batchesByWriter;\n`,
+        by: `    const abandoned = new FlushBuffer(0).batchesByWriter;\n`,
       },
       {
         file: flusher,
-        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+        replace: `    const firstFailed = failed[0]?.flush.sequence ?? this.#open.sequence;
     this.#open = new FlushBuffer(this.#open.sequence + 1);
 `,
         by: `    const firstFailed = failed[0]?.flush.sequence ?? this.#open.sequence;\n`,
@@ -320,12 +320,12 @@ ${commitCall}`,
       },
       {
         file: flusher,
-        replace: `    const abandoned = [...this.#due.splice(0), this.#open];\n`,
-        by: `    const abandoned: FlushBuffer[] = [];\n`,
+        replace: `    const abandoned = this.#open.batchesByWriter;\n`,
+        by: `    const abandoned = new FlushBuffer(0).batchesByWriter;\n`,
       },
       {
         file: flusher,
-        replace: `    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+        replace: `    const firstFailed = failed[0]?.flush.sequence ?? this.#open.sequence;
     this.#open = new FlushBuffer(this.#open.sequence + 1);
 `,
         by: `    const firstFailed = Number.MAX_SAFE_INTEGER;\n`,

@@ -134,6 +134,7 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
     this.#reader.received(length);
     this.#isCutting = false;
     this.#isReading = this.#mayReadOn();
+    if (!this.#isReading && this.#deps.budget.exhausted) this.#reader.makeSmall();
     this.#outgoing.flush(this.#deps.onSent);
     return this.#isReading;
   }
@@ -379,4 +380,4 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
 }
 
 /** With memory short, a large frame that has not grown for this long is given up. */
-const sheddingMs = 1_000;
+const sheddingMs = 5_000;

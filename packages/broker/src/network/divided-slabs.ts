@@ -12,14 +12,14 @@ interface Divided {
 
 export class DividedSlabs {
   readonly partBytes: number;
-  readonly #pool: SlabPool;
+  readonly #pool: Pick<SlabPool, 'slabBytes' | 'acquire'>;
   readonly #partsPerSlab: number;
   /** Slabs with free parts, the oldest first: it is filled up before others are begun, which go back whole. */
   readonly #open = new Set<Divided>();
   #bytesInUse = 0;
   #dividedBytes = 0;
 
-  constructor(pool: SlabPool, partBytes: number) {
+  constructor(pool: Pick<SlabPool, 'slabBytes' | 'acquire'>, partBytes: number) {
     this.#pool = pool;
     this.partBytes = partBytes;
     this.#partsPerSlab = Math.floor(pool.slabBytes / partBytes);

@@ -32,7 +32,7 @@ export class Exchange implements RequestContext {
   readonly bytes: Buffer;
   readonly bodyStart: number;
   readonly end: number;
-  readonly #slab: Slab | undefined;
+  #slab: Slab | undefined;
 
   /** The encoded answer once there is one; empty where the protocol asks for none. */
   response: readonly Uint8Array[] | undefined;
@@ -93,9 +93,11 @@ export class Exchange implements RequestContext {
     else this.#releases.push(release);
   }
 
-  /** The request's bytes are not needed any more. Called once. */
+  /** The request's bytes are not needed any more. */
   releaseRequest(): void {
-    this.#slab?.release();
+    const slab = this.#slab;
+    this.#slab = undefined;
+    slab?.release();
   }
 
   /** The kernel has the answer, or the connection is gone: runs what waits for it, once. */

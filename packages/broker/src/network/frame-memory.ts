@@ -3,7 +3,7 @@
  * landing buffer that is emptied before anything else runs. Who is in the middle of a frame gets a small slab, who sends much a
  * large one; large ones are few, and whoever gets none grows a slab of its own with the bytes that arrive.
  */
-import { Slab, SlabPool } from '@kafscale/runtime';
+import { freeMemory, Slab, SlabPool } from '@kafscale/runtime';
 import { DividedSlabs } from './divided-slabs.ts';
 
 /** Memory that a connection reads into, and from where on it is free. */
@@ -15,13 +15,14 @@ export interface ReadingSlab {
 }
 
 export interface FrameMemorySettings {
-  readonly largeSlabBytes: number;
+  /** Where large slabs come from, and what grows with a frame. */
+  readonly pool: SlabPool;
   /** Large slabs that connections may be reading into at once. */
   readonly maxReadingLargeSlabs: number;
   /** From here on no further large slab is handed out; what arrives then takes no more than it needs. */
   readonly maxBytes?: number;
-  /** What is in use and kept for reuse together, now: no large slab that comes back is kept beyond it. */
-  readonly maxResidentBytes?: () => number;
+  /** What is left for everybody: with less than a slab no further one is handed out either. */
+  readonly roomBytes?: () => number;
 }
 
 /** One read into the landing buffer, and what one connection may pin before it has shown more. */
@@ -30,7 +31,7 @@ export const landingBytes = 64 * 1024;
 const maxIdleSmallSlabs = 256;
 /** A large slab with less room than this is not worth handing to another connection. */
 const minReusableBytes = 256 * 1024;
-const maxReusableSlabs = 8;
+const maxReusableSlabs = 4;
 
 export class FrameMemory {
   readonly landing = Buffer.allocUnsafeSlow(landingBytes);
@@ -40,27 +41,26 @@ export class FrameMemory {
   readonly #grown: readonly DividedSlabs[];
   readonly #maxReadingLargeSlabs: number;
   readonly #maxBytes: number;
+  readonly #roomBytes: () => number;
   #readingLargeSlabs = 0;
+  #largeBytes = 0;
   #ownBytes = 0;
   /** Large slabs with room that nobody reads into; one reference each is ours. */
   readonly #reusable: ReadingSlab[] = [];
 
   constructor({
-    largeSlabBytes,
+    pool,
     maxReadingLargeSlabs,
     maxBytes = Number.POSITIVE_INFINITY,
-    maxResidentBytes = () => Number.POSITIVE_INFINITY,
+    roomBytes = () => Number.POSITIVE_INFINITY,
   }: FrameMemorySettings) {
+    this.#large = pool;
     this.#maxBytes = maxBytes;
-    this.#large = new SlabPool({
-      slabBytes: largeSlabBytes,
-      maxIdleSlabs: Number.POSITIVE_INFINITY,
-      mayKeep: (idleBytes) => this.keptBytes + idleBytes <= maxResidentBytes(),
-    });
+    this.#roomBytes = roomBytes;
     this.#maxReadingLargeSlabs = maxReadingLargeSlabs;
     const grown: DividedSlabs[] = [];
-    for (let partBytes = 2 * landingBytes; partBytes <= largeSlabBytes; partBytes *= 2) {
-      grown.push(new DividedSlabs(this.#large, partBytes));
+    for (let partBytes = 2 * landingBytes; partBytes <= pool.slabBytes; partBytes *= 2) {
+      grown.push(new DividedSlabs({ slabBytes: pool.slabBytes, acquire: () => this.#acquireLarge() }, partBytes));
     }
     this.#grown = grown;
   }
@@ -72,7 +72,12 @@ export class FrameMemory {
 
   /** Memory that these keep from being used otherwise: a large slab is kept whole by whoever holds a part of it. */
   get keptBytes(): number {
-    return this.#small.bytesInUse + this.#large.bytesInUse + this.#ownBytes;
+    return this.outsideBytes + this.#largeBytes;
+  }
+
+  /** Of that what does not lie in the pool: many small slabs, and frames that are larger than a slab. */
+  get outsideBytes(): number {
+    return this.#small.bytesInUse + this.#ownBytes;
   }
 
   get largeSlabBytes(): number {
@@ -88,10 +93,10 @@ export class FrameMemory {
     if (bytes > this.#large.slabBytes || this.#readingLargeSlabs >= this.#maxReadingLargeSlabs) return undefined;
     const last = this.#reusable.at(-1);
     const isReusable = last !== undefined && last.slab.bytes.length - last.position >= bytes;
-    if (!isReusable && this.keptBytes + this.#large.slabBytes > this.#maxBytes) return undefined;
+    if (!isReusable && !this.#hasRoomForLarge()) return undefined;
     this.#readingLargeSlabs += 1;
     if (isReusable) return this.#reusable.pop()!;
-    return { slab: this.#large.acquire(), position: 0, large: true };
+    return { slab: this.#acquireLarge(), position: 0, large: true };
   }
 
   /** A slab of exactly `bytes`, in memory that is used again unless it is very much. */
@@ -102,7 +107,10 @@ export class FrameMemory {
       return { slab, position: 0, large: false };
     }
     this.#ownBytes += bytes;
-    const slab = new Slab(Buffer.allocUnsafeSlow(bytes), () => (this.#ownBytes -= bytes));
+    const slab = new Slab(Buffer.allocUnsafeSlow(bytes), () => {
+      this.#ownBytes -= bytes;
+      freeMemory(slab.bytes);
+    });
     return { slab, position: 0, large: false };
   }
 
@@ -128,7 +136,7 @@ export class FrameMemory {
         this.#reusable.pop();
         shared.slab.release();
       }
-      shared = { slab: this.#large.acquire(), position: 0, large: true };
+      shared = { slab: this.#acquireLarge(), position: 0, large: true };
       this.#reusable.push(shared);
     }
     const at = shared.position;
@@ -140,5 +148,21 @@ export class FrameMemory {
 
   close(): void {
     for (const reading of this.#reusable.splice(0)) reading.slab.release();
+  }
+
+  #hasRoomForLarge(): boolean {
+    const { slabBytes } = this.#large;
+    return this.keptBytes + slabBytes <= this.#maxBytes && this.#roomBytes() >= slabBytes;
+  }
+
+  /** One that is counted here. */
+  #acquireLarge(): Slab {
+    const inner = this.#large.acquire();
+    const { length } = inner.bytes;
+    this.#largeBytes += length;
+    return new Slab(inner.bytes, () => {
+      this.#largeBytes -= length;
+      inner.release();
+    });
   }
 }

@@ -1,11 +1,12 @@
 import { heartbeat, produce } from '@kafscale/protocol';
-import type { Slab } from '@kafscale/runtime';
+import { SlabPool, type Slab } from '@kafscale/runtime';
 import fc from 'fast-check';
 import { FrameMemory, landingBytes } from './frame-memory.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 
 const KiB = 1_024;
 const largeSlabBytes = 256 * KiB;
+const newPool = () => new SlabPool({ slabBytes: largeSlabBytes, maxIdleSlabs: 4 });
 const maxFrameBytes = 1_024 * KiB;
 
 interface PlannedFrame {
@@ -143,7 +144,7 @@ describe('FrameReader', () => {
         fc.infiniteStream(step),
         fc.integer({ min: 0, max: 2 }),
         (plans, steps, maxReadingLargeSlabs) => {
-          const memory = new FrameMemory({ largeSlabBytes, maxReadingLargeSlabs });
+          const memory = new FrameMemory({ pool: newPool(), maxReadingLargeSlabs });
           const connections = plans.map((plan, index) => new SimulatedConnection(memory, plan, index * 50));
           for (const next of steps) {
             const chosen = connections[next.connection]!;
@@ -167,7 +168,7 @@ describe('FrameReader', () => {
     'refuses a length of %d and cuts nothing behind it',
     (length) => {
       const seen: number[] = [];
-      const memory = new FrameMemory({ largeSlabBytes, maxReadingLargeSlabs: 1 });
+      const memory = new FrameMemory({ pool: newPool(), maxReadingLargeSlabs: 1 });
       const reader = new FrameReader(memory, maxFrameBytes, {
         onFrame: () => {
           throw new Error('nothing to hand on');
@@ -186,7 +187,7 @@ describe('FrameReader', () => {
   );
 
   it('takes memory by what arrived, not by what was declared', () => {
-    const memory = new FrameMemory({ largeSlabBytes, maxReadingLargeSlabs: 4 });
+    const memory = new FrameMemory({ pool: newPool(), maxReadingLargeSlabs: 4 });
     const reader = new FrameReader(memory, 100 * 2 ** 20, { onFrame: () => true, onBadLength: () => undefined });
     let arrived = 0;
     const receive = (length: number): void => {

@@ -70,6 +70,17 @@ export class FrameReader {
     if (this.#reading !== undefined && !this.#closed) this.#cutInPlace();
   }
 
+  /**
+   * Nothing is read for a while, for want of memory: what has arrived of a frame leaves the large slab it would keep others from.
+   * Only right behind `received`.
+   */
+  makeSmall(): void {
+    const reading = this.#reading;
+    if (reading === undefined || !reading.large || this.#closed) return;
+    const pending = this.#end - reading.position;
+    if (pending > 0 && pending <= reading.slab.bytes.length / 2) this.#moveTo(this.#memory.acquireOwn(pending + 1));
+  }
+
   /** Gives the memory back; the socket must not read any more. */
   close(): void {
     this.#closed = true;

@@ -40,20 +40,33 @@ describe('InFlightBudget', () => {
     expect(holders.map(({ resumed }) => resumed)).toEqual([1, 1, 1]);
   });
 
-  it('counts the memory that requests keep, as far as their answers can free it', () => {
-    let memory = 0;
-    const budget = new InFlightBudget({ ...settings, memoryBytes: () => memory, maxMemoryBytes: 400 });
-    memory = 401;
+  it('is spent when there is no memory left, as far as answers to requests can free some', () => {
+    let roomBytes = 100;
+    const budget = new InFlightBudget({ ...settings, roomBytes: () => roomBytes });
+    roomBytes = -1;
     expect(budget.exhausted).toBe(false);
     budget.take(12);
     expect(budget.exhausted).toBe(false);
     budget.take(40);
     const holder = new Holder();
     expect(budget.mayRead(holder, 40)).toBe(false);
-    memory = 390;
+    roomBytes = 10;
     budget.giveBack(1);
     expect(holder.resumed).toBe(1);
     expect(budget.mayRead(holder, 40)).toBe(true);
+  });
+
+  it('wakes who waits when it is told that memory became free elsewhere', () => {
+    let roomBytes = -1;
+    const budget = new InFlightBudget({ ...settings, roomBytes: () => roomBytes });
+    budget.take(50);
+    const holder = new Holder();
+    expect(budget.mayRead(holder, 40)).toBe(false);
+    budget.lookAgain();
+    expect(holder.resumed).toBe(0);
+    roomBytes = 10;
+    budget.lookAgain();
+    expect(holder.resumed).toBe(1);
   });
 
   it('lets one half frame at a time go on although it is spent', () => {

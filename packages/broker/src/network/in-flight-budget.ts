@@ -1,7 +1,7 @@
 /**
- * The bytes of requests that the broker holds at once, over all connections, and the memory they keep from being used again, which
- * is more: a slab that many requests share is held by the last of them. When they are too many, connections that hold more
- * than a floor of their own stop reading; small requests of others go on. So that half-read frames can never block each other for
+ * The bytes of requests that the broker holds at once, over all connections, and the room that is left for them beside all else that
+ * takes memory for records. When they are too many, connections that hold more than a floor of their own stop reading: what their
+ * clients send waits in the sockets. Small requests of others go on. So that half-read frames can never block each other for
  * ever, one connection at a time may finish the frame it is in although the budget is spent.
  */
 
@@ -16,9 +16,8 @@ export interface InFlightBudgetSettings {
   readonly maxBytes: number;
   /** What every connection may hold whatever the others do. */
   readonly floorBytes: number;
-  /** The memory of all that, and how much it may be. Counts while requests hold some of `maxBytes`, since their answers free it. */
-  readonly memoryBytes?: () => number;
-  readonly maxMemoryBytes?: number;
+  /** What memory there is for more; below 0 when it is spent. Counts while requests hold some of `maxBytes`, since their answers free it. */
+  readonly roomBytes?: () => number;
 }
 
 /** Less than this share of the budget in work does not explain the memory in use, and might never free it. */
@@ -27,22 +26,15 @@ const memoryCountsFrom = 1 / 8;
 export class InFlightBudget {
   readonly #maxBytes: number;
   readonly #floorBytes: number;
-  readonly #memoryBytes: () => number;
-  readonly #maxMemoryBytes: number;
+  readonly #memoryRoomBytes: () => number;
   readonly #waiting = new Set<BudgetHolder>();
   #privileged: BudgetHolder | undefined;
   #usedBytes = 0;
 
-  constructor({
-    maxBytes,
-    floorBytes,
-    memoryBytes = () => 0,
-    maxMemoryBytes = Number.POSITIVE_INFINITY,
-  }: InFlightBudgetSettings) {
+  constructor({ maxBytes, floorBytes, roomBytes = () => Number.POSITIVE_INFINITY }: InFlightBudgetSettings) {
     this.#maxBytes = maxBytes;
     this.#floorBytes = floorBytes;
-    this.#memoryBytes = memoryBytes;
-    this.#maxMemoryBytes = maxMemoryBytes;
+    this.#memoryRoomBytes = roomBytes;
   }
 
   get usedBytes(): number {
@@ -56,9 +48,7 @@ export class InFlightBudget {
   /** Below 0 when it is spent. */
   get #roomBytes(): number {
     const room = this.#maxBytes - this.#usedBytes;
-    return this.#usedBytes > this.#maxBytes * memoryCountsFrom
-      ? Math.min(room, this.#maxMemoryBytes - this.#memoryBytes())
-      : room;
+    return this.#usedBytes > this.#maxBytes * memoryCountsFrom ? Math.min(room, this.#memoryRoomBytes()) : room;
   }
 
   take(bytes: number): void {
@@ -67,6 +57,11 @@ export class InFlightBudget {
 
   giveBack(bytes: number): void {
     this.#usedBytes -= bytes;
+    this.lookAgain();
+  }
+
+  /** Memory may have become free for those who wait. */
+  lookAgain(): void {
     if (this.#waiting.size > 0) this.#wake();
   }
 

@@ -1,6 +1,7 @@
 /** A listener on a free port with handlers of a test's own, for tests and benches of this folder. */
 import { brokerConfigSchema } from '@kafscale/protocol';
-import { silentLogger, systemClock, type Clock, type Logger } from '@kafscale/runtime';
+import { RecordMemory, silentLogger, systemClock, type Clock, type Logger } from '@kafscale/runtime';
+import { memoryShares } from '../config/memory-shares.ts';
 import type { Handler } from '../handlers/define-handler.ts';
 import { HandlerRegistry } from '../handlers/registry.ts';
 import type { Services } from '../handlers/services.ts';
@@ -10,6 +11,8 @@ import { Listener, type ListenerConfig } from './listener.ts';
 export interface TestListenerSettings {
   readonly handlers?: readonly Handler<unknown, unknown>[];
   readonly config?: Partial<ListenerConfig>;
+  readonly maxInFlightBytes?: number;
+  readonly memoryBytes?: number;
   readonly clock?: Clock;
   readonly logger?: Logger;
 }
@@ -24,10 +27,16 @@ export interface TestListener {
 
 export async function startTestListener(settings: TestListenerSettings = {}): Promise<TestListener> {
   const metrics = createMetrics();
+  const config = brokerConfigSchema.parse({});
+  const { maxInFlightBytes, memoryBytes: totalBytes } = settings;
+  const shares = memoryShares({ ...config, ...(maxInFlightBytes !== undefined && { maxInFlightBytes }) });
+  const { recordBytes, slabBytes } = shares;
   const listener = await Listener.start({
-    config: { ...brokerConfigSchema.parse({}), kafkaAddress: { host: '127.0.0.1', port: 0 }, ...settings.config },
+    config: { ...config, kafkaAddress: { host: '127.0.0.1', port: 0 }, ...settings.config },
     registry: new HandlerRegistry(settings.handlers ?? []),
     services: {} as Services, // handlers of these tests use none
+    memory: new RecordMemory({ totalBytes: totalBytes ?? recordBytes, slabBytes }),
+    shares,
     clock: settings.clock ?? systemClock,
     logger: settings.logger ?? silentLogger,
     metrics,

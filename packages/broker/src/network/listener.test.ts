@@ -469,7 +469,7 @@ describe('Listener', () => {
       const desk = new Desk<ProduceResponse>();
       const server = await start({
         handlers: [produces((_request, context) => desk.receive(context)), heartbeats(() => beaten(7))],
-        config: { maxInFlightBytes: MiB },
+        maxInFlightBytes: MiB,
       });
       const greedy = await connect(server);
       const answers = Array.from({ length: 40 }, () => greedy.request(produce, 9, records(Buffer.alloc(300_000))));
@@ -489,7 +489,7 @@ describe('Listener', () => {
     it('lets half-read requests finish one after another when they alone fill the memory', async () => {
       const server = await start({
         handlers: [produces((request) => ({ ...produced, throttleTimeMs: firstRecords(request).length }))],
-        config: { maxInFlightBytes: MiB },
+        maxInFlightBytes: MiB,
       });
       const size = 900_000;
       const senders = await Promise.all([connect(server), connect(server), connect(server), connect(server)]);

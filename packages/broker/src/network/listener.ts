@@ -3,8 +3,9 @@
  * before it closes what is left.
  */
 import type { BrokerConfig } from '@kafscale/protocol';
-import type { CancelTimer, Clock, Logger } from '@kafscale/runtime';
+import type { CancelTimer, Clock, Logger, RecordMemory } from '@kafscale/runtime';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { MemoryShares } from '../config/memory-shares.ts';
 import type { HandlerRegistry } from '../handlers/registry.ts';
 import type { Services } from '../handlers/services.ts';
 import type { BrokerMetrics } from '../metrics/metrics.ts';
@@ -21,7 +22,6 @@ export type ListenerConfig = Pick<
   | 'kafkaAddress'
   | 'maxRequestBytes'
   | 'maxInFlightRequests'
-  | 'maxInFlightBytes'
   | 'frameDeadlineMs'
   | 'writeStallMs'
   | 'idleTimeoutMs'
@@ -35,17 +35,17 @@ export interface ListenerDeps {
   readonly config: ListenerConfig;
   readonly registry: HandlerRegistry;
   readonly services: Services;
-  /** Memory that requests in work hold beside their own bytes, such as a copy on its way to the object store. */
-  readonly heldBytes?: () => number;
+  /** What requests and everything else that holds records lie in. */
+  readonly memory: RecordMemory;
+  readonly shares: Pick<MemoryShares, 'maxInFlightBytes' | 'readingBytes'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
 }
 
-const largeSlabBytes = 4 * 2 ** 20;
 const maxReadingLargeSlabs = 32;
-/** Slabs are coarse: with less than this nothing is said about the bytes that lie in them. */
-const smallMemoryBytes = 16 * 2 ** 20;
+/** Left free for flushes, which are copied out of requests before these give their memory back. */
+const copiedSlabs = 2;
 /** Connections the kernel completes for us while we are busy. */
 const acceptBacklog = 4_096;
 const keepAliveDelayMs = 60_000;
@@ -63,6 +63,8 @@ export class Listener {
   readonly #connectionDeps: ConnectionDeps;
   readonly #server: Server;
   readonly #limits: AcceptLimits;
+  readonly #budget: InFlightBudget;
+  readonly #endCounting: readonly (() => void)[];
   readonly #connections = new Set<Connection>();
   readonly #waiting: WaitingSocket[] = [];
   #nextConnectionId = 1;
@@ -72,26 +74,22 @@ export class Listener {
   #onEmpty: (() => void) | undefined;
 
   private constructor(deps: ListenerDeps) {
-    const { config, clock, metrics, logger } = deps;
+    const { config, clock, metrics, logger, memory: records, shares } = deps;
     this.#deps = deps;
     this.#limits = new AcceptLimits(config, clock.monotonicMs());
-    const { heldBytes = () => 0 } = deps;
-    // What requests lie in and what they are copied into on their way to the store: the process stays below twice the setting.
-    const copiedBytes = config.maxInFlightBytes / 4;
-    const requestBytes = smallMemoryBytes + (config.maxInFlightBytes * 5) / 16;
+    const roomBytes = () => records.roomBytes - copiedSlabs * records.pool.slabBytes;
     const memory = new FrameMemory({
-      largeSlabBytes,
+      pool: records.pool,
       maxReadingLargeSlabs,
-      maxBytes: requestBytes,
-      maxResidentBytes: () => requestBytes + copiedBytes - Math.max(copiedBytes, heldBytes()),
+      maxBytes: shares.readingBytes,
+      roomBytes,
     });
-    const budget = new InFlightBudget({
-      maxBytes: config.maxInFlightBytes,
-      floorBytes: landingBytes,
-      maxMemoryBytes: requestBytes + copiedBytes,
-      // Room for the copies is kept also while there are none yet, since what is read now will be copied.
-      memoryBytes: () => memory.keptBytes + Math.max(copiedBytes, heldBytes()),
-    });
+    const budget = new InFlightBudget({ maxBytes: shares.maxInFlightBytes, floorBytes: landingBytes, roomBytes });
+    this.#endCounting = [
+      records.countOutside('requests', () => memory.outsideBytes),
+      records.count('requests', () => memory.keptBytes - memory.outsideBytes),
+    ];
+    this.#budget = budget;
     const log = new LimitedLog(logger, clock);
     const requests = new RequestMetrics(metrics, clock);
     this.#connectionDeps = {
@@ -206,6 +204,7 @@ export class Listener {
     this.#cancelSweep = this.#deps.clock.schedule(intervalMs, () => {
       const nowMs = this.#deps.clock.monotonicMs();
       for (const connection of this.#connections) connection.sweep(nowMs);
+      this.#budget.lookAgain();
       this.#planSweep();
     });
   }
@@ -236,5 +235,6 @@ export class Listener {
     }
     this.#cancelSweep();
     this.#connectionDeps.memory.close();
+    for (const end of this.#endCounting) end();
   }
 }

@@ -5,6 +5,7 @@
 import { startBroker } from '@kafscale/broker';
 import { brokerConfigSchema, type BrokerConfig } from '@kafscale/protocol';
 import {
+  boundHeap,
   ConfigError,
   createLogger,
   cryptoRandom,
@@ -23,6 +24,7 @@ const otherVariables = /^KAFSCALE_(CACHE|SEED|TEST_|E2E_)/;
 const abandonStartMs = 5_000;
 
 export async function broker(): Promise<void> {
+  boundHeap();
   const stop = stopSignal();
   const { config, unknownNames } = brokerConfig();
   const logger = createLogger({ level: config.logLevel, format: config.logFormat });

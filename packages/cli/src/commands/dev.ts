@@ -2,6 +2,7 @@
 import { startBroker, type RunningBroker } from '@kafscale/broker';
 import { brokerConfigSchema, type BrokerConfig } from '@kafscale/protocol';
 import {
+  boundHeap,
   ConfigError,
   createLogger,
   cryptoRandom,
@@ -26,6 +27,7 @@ const localHost = '127.0.0.1';
 const flushIntervalMs = 2;
 
 export async function dev(options: DevOptions): Promise<void> {
+  boundHeap();
   const stop = stopSignal();
   const { config, unknownNames } = devConfig(options);
   const logger = createLogger({ level: config.logLevel, format: config.logFormat });

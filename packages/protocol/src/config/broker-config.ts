@@ -280,12 +280,23 @@ const writePath = {
     }),
 };
 
+const memory = {
+  memoryBytes: bytes({ min: 192 * MiB, max: 1_024 * GiB })
+    .optional()
+    .meta({
+      env: 'KAFSCALE_MEMORY_BYTES',
+      description:
+        "Memory that the whole process is to stay within, from which the shares of all purposes follow; nine tenths of the container's limit unless set, 512 MB without one.",
+    }),
+};
+
 const readPath = {
   hotTailBytes: bytes({ max: 64 * GiB })
     .optional()
     .meta({
       env: 'KAFSCALE_HOT_TAIL_BYTES',
-      description: 'Memory for the newest flush objects, from which consumers at the tail are served.',
+      description:
+        'Memory for the newest flush objects, from which consumers at the tail are served; about an eighth of `KAFSCALE_MEMORY_BYTES` unless set, and less while requests need it.',
     }),
   cacheBytes: bytes({ max: 64 * GiB })
     .optional()
@@ -298,7 +309,7 @@ const readPath = {
     .meta({
       env: 'KAFSCALE_TAKEOVER_MEMORY_BYTES',
       description:
-        "Memory for what is known beforehand of all brokers' flushes, so that partitions that come from another broker are open at once: about 30 bytes for each run of batches that is not folded yet. What does not fit is read when they come; 0 for nothing.",
+        'Memory for blocks read back from the object store; about a sixteenth of `KAFSCALE_MEMORY_BYTES` unless set.',
     }),
   cacheBlockBytes: bytes({ min: 64 * KiB, max: 64 * MiB })
     .default(1 * MiB)
@@ -318,7 +329,8 @@ const readPath = {
     .optional()
     .meta({
       env: 'KAFSCALE_SEGMENT_LIST_BYTES',
-      description: 'Memory for lists and indexes of segments of old records, read from the object store when needed.',
+      description:
+        'Memory for lists and indexes of segments of old records, read from the object store when needed; about a twentieth of `KAFSCALE_MEMORY_BYTES` unless set.',
     }),
   fetchMaxBytes: bytes({ min: 1 * KiB, max: 1 * GiB })
     .default(55 * MiB)
@@ -519,6 +531,7 @@ export const brokerConfigSections = {
   Addresses: addresses,
   Stores: stores,
   'Write path': writePath,
+  Memory: memory,
   'Read path': readPath,
   Topics: topics,
   'Consumer groups': groups,
@@ -535,6 +548,7 @@ export const brokerConfigSchema = z
     ...addresses,
     ...stores,
     ...writePath,
+    ...memory,
     ...readPath,
     ...topics,
     ...groups,

@@ -1,6 +1,7 @@
 /** Everything of an incarnation that reads logs, built together. */
 import type { BrokerConfig } from '@kafscale/protocol';
 import { SlabPool, type Clock, type Logger } from '@kafscale/runtime';
+import type { MemoryShares } from '../../config/memory-shares.ts';
 import type { MetadataStore } from '../../metadata/metadata-store.ts';
 import { CappedObjectStore } from '../../storage/capped-object-store.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -16,6 +17,7 @@ import { Readahead } from './readahead.ts';
 
 export interface LogReadingDependencies {
   readonly config: BrokerConfig;
+  readonly shares: Pick<MemoryShares, 'cacheBytes' | 'segmentListBytes'>;
   readonly hotTail: HotTail;
   readonly objectStore: ObjectStore;
   readonly metadataStore: MetadataStore;
@@ -41,6 +43,7 @@ const maxWaitingReads = 10_000;
 /** What lies below the hot tail is read with at most half of the store's places, so that catching up never holds up a flush. */
 export function openLogReading({
   config,
+  shares,
   hotTail,
   objectStore,
   metadataStore: store,
@@ -56,10 +59,10 @@ export function openLogReading({
     maxWaiting: maxWaitingReads,
   });
   const cache = new BlockCache(coldStore, new SlabPool({ slabBytes: config.cacheBlockBytes, maxIdleSlabs }), {
-    maxBytes: config.cacheBytes,
+    maxBytes: shares.cacheBytes,
     blockBytes: config.cacheBlockBytes,
   });
-  const maxBytes = config.segmentListBytes / 2;
+  const maxBytes = shares.segmentListBytes / 2;
   const spans = new LogSpans({ lists: new SegmentLists(coldStore, { maxBytes }), refresh, logger });
   const segmentIndexes = new SegmentIndexes(coldStore, logger, { maxBytes });
   const readahead = new Readahead(cache, hotTail, config);

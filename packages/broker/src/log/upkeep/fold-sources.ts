@@ -34,7 +34,7 @@ interface Reading {
 
 const readsAtOnce = 16;
 const maxGapBytes = 128 * 2 ** 10;
-const maxReadBytes = 16 * 2 ** 20;
+const maxReadBytes = 4 * 2 ** 20;
 
 /** Throws StorageError when the store does not answer, and the signal's reason. */
 export async function loadExtents(

@@ -5,7 +5,7 @@
  * memory. Producers and epochs are published with the offsets whose manifests die by it (F11).
  */
 import { IndexObjectBuilder, type metadata } from '@kafscale/protocol';
-import { mapConcurrently, withDeadline, type Clock, type Logger } from '@kafscale/runtime';
+import { mapConcurrently, withDeadline, type Clock, type Logger, type RecordMemory } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import type { ObjectNames } from '../../storage/object-names.ts';
 import type { ObjectStore } from '../../storage/object-store.ts';
@@ -64,6 +64,9 @@ export interface FoldingDependencies {
   readonly brokerId: number;
   readonly observer: FoldObserver;
   readonly settings: FoldingSettings;
+  /** Where a round reads into, and the batches that one may hold; unbounded memory of its own unless set. */
+  readonly memory?: RecordMemory | undefined;
+  readonly roundBytes?: number | undefined;
   /** Whether what is folded could be stored now; true for ever where it is left out. */
   readonly canStore?: (() => boolean) | undefined;
   readonly callDeadlineMs: number;
@@ -125,7 +128,7 @@ export class Folding {
   readonly #candidates: FoldCandidates;
   readonly #chunks: SegmentChunks;
   readonly #pace: FoldPace;
-  readonly #memory = new FoldMemory();
+  readonly #memory: FoldMemory;
   readonly #loop: UpkeepLoop;
   /** The last partition of the round before. */
   #reached: PartitionPlace | undefined;
@@ -146,6 +149,10 @@ export class Folding {
     });
     this.#chunks = new SegmentChunks({ ...dependencies, segmentBytes: this.#segmentBytes });
     this.#pace = new FoldPace(clock);
+    this.#memory = new FoldMemory({
+      memory: dependencies.memory,
+      roundBytes: dependencies.roundBytes ?? maxRoundBytes,
+    });
     this.#loop = new UpkeepLoop({
       clock,
       logger,
@@ -188,7 +195,7 @@ export class Folding {
         this.#memory.free();
       }
     } finally {
-      this.#memory.forget(); // of a round that failed: calls of it may go on
+      this.#memory.free();
     }
   }
 
@@ -198,10 +205,10 @@ export class Folding {
     const startedMs = clock.monotonicMs();
     const candidates = this.#candidates.look(logs.all(), startedMs).filter((one) => !this.#isBlocked(one));
     this.#pace.follow(this.#candidates.unfolded.dueBytes);
-    const limits = { maxBytes: maxRoundBytes, maxPartitions: maxPartitionsPerRound };
+    const limits = { maxBytes: this.#memory.roundBytes, maxPartitions: maxPartitionsPerRound };
     const planned = planFold(candidates, limits, this.#reached);
     const last = planned.at(-1);
-    if (last === undefined) return false;
+    if (last === undefined || !(await this.#memory.hasRoom(clock, signal))) return false;
     this.#reached = { topicId: last.log.topicId, partition: last.log.partition };
 
     const folds = await this.#load(planned, candidates, signal);

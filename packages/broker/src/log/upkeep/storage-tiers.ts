@@ -2,8 +2,7 @@
  * Upkeep of what was written, put together: manifests are shelved, flush objects folded, and producers slowed down when neither keeps up.
  * One of each for an incarnation; everything is published through its upkeep lane.
  */
-import type { Clock, Logger } from '@kafscale/runtime';
-import { withDeadline } from '@kafscale/runtime';
+import { withDeadline, type Clock, type Logger, type RecordMemory } from '@kafscale/runtime';
 import type { FlooredLane } from '../../metadata/lane.ts';
 import type { MetadataImage } from '../../metadata/metadata-image.ts';
 import type { MetadataStore, StoreUsage } from '../../metadata/metadata-store.ts';
@@ -52,6 +51,9 @@ export interface StorageTiersDependencies {
     readonly shelvingForOthersIntervalMs?: number;
   };
   readonly callDeadlineMs: number;
+  /** As of Folding. */
+  readonly memory?: RecordMemory;
+  readonly roundBytes?: number;
 }
 
 const uploadDeadlineMs = 30_000;

@@ -42,19 +42,22 @@ export interface FlusherDependencies {
   readonly settings: FlusherSettings;
 }
 
-/** Small flushes may be as many as they like; large ones as many as may be uploaded at once. */
-const maxUnsettledBytes = ({ maxUploads, maxBytes }: FlushPacerSettings) => maxUploads * maxBytes;
+/** A closed flush before its upload. */
+interface WaitingUpload {
+  begin(): void;
+  /** It is never begun. */
+  giveUp(): void;
+}
+
 const uploadBackoff = { baseMs: 50, maxMs: 2_000 };
 
 export class Flusher {
   readonly #dependencies: FlusherDependencies;
   readonly #pacer: FlushPacer;
-  /** Due and waiting for an upload to end, oldest first: however long the store takes, no flush grows beyond its bounds. */
-  readonly #due: FlushBuffer[] = [];
   #open: FlushBuffer;
-  /** Who waits until everything up to a sequence is closed or rolled back. */
-  #waiters: { readonly sequence: number; readonly resolve: () => void }[] = [];
   #lastClosedSequence = -1;
+  /** Closed and waiting for a place, oldest first: however long the store takes, no flush grows beyond its bounds. */
+  readonly #waitingUploads = new Set<WaitingUpload>();
   #uploadsInFlight = 0;
   #decisionQueued = false;
   #cancelTimer: CancelTimer | undefined;
@@ -68,7 +71,7 @@ export class Flusher {
 
   /** Takes the batch into the open flush; `listener` learns its outcome, later and exactly once. */
   append(writer: PartitionWriter, batch: BatchToAppend, listener: SettledListener): PendingBatch {
-    if (!this.#hasRoomFor(batch)) this.#setAside();
+    if (!this.#hasRoomFor(batch)) this.#closeOpen();
     const pending = new PendingBatch(writer, batch, this.#open.sequence, listener);
     if (this.#open.isEmpty) this.#pacer.opened();
     this.#open.add(pending);
@@ -82,13 +85,9 @@ export class Flusher {
     this.#queueDecision();
   }
 
-  /** Closes the open flush as soon as uploads allow, whatever the pacer thinks. Resolves when all accepted so far is closed or rolled back. */
-  async flush(): Promise<void> {
-    if (!this.#open.isEmpty) this.#setAside();
-    this.#closeDue();
-    const last = this.#due.at(-1);
-    if (last === undefined) return;
-    await new Promise<void>((resolve) => this.#waiters.push({ sequence: last.sequence, resolve }));
+  /** Closes the open flush, whatever the pacer thinks. */
+  flush(): void {
+    if (!this.#open.isEmpty) this.#closeOpen();
   }
 
   /**
@@ -96,8 +95,8 @@ export class Flusher {
    * answered with `error`, and offsets and producer sequences return to the committed state.
    */
   rollBack(failed: readonly UploadingFlush[], error: KafkaError): void {
-    const abandoned = [...this.#due.splice(0), this.#open];
-    const firstFailed = failed[0]?.flush.sequence ?? abandoned[0]!.sequence;
+    const abandoned = this.#open.batchesByWriter;
+    const firstFailed = failed[0]?.flush.sequence ?? this.#open.sequence;
     this.#open = new FlushBuffer(this.#open.sequence + 1);
     this.#lastClosedSequence = this.#dependencies.committer.lastCommittedSequence;
 
@@ -109,22 +108,21 @@ export class Flusher {
         batches.push(...extent.batches);
       }
     }
-    for (const { batchesByWriter } of abandoned) {
-      for (const [writer, accepted] of batchesByWriter) {
-        if (!nextOffsets.has(writer)) nextOffsets.set(writer, writer.nextOffset);
-        batches.push(...accepted);
-      }
+    for (const [writer, accepted] of abandoned) {
+      if (!nextOffsets.has(writer)) nextOffsets.set(writer, writer.nextOffset);
+      batches.push(...accepted);
     }
     for (const [writer, nextOffset] of nextOffsets) writer.rollBack(firstFailed, nextOffset);
     for (const upload of failed) upload.abandon();
     for (const batch of batches) batch.settle({ committed: false, error });
-    this.#wakeWaiters();
   }
 
   /** Nothing is flushed after this. What is open or under way must have been settled before, or is rolled back by the caller. */
   close(): void {
     this.#closed = true;
     this.#cancelTimer?.();
+    for (const waiting of this.#waitingUploads) waiting.giveUp();
+    this.#waitingUploads.clear();
   }
 
   /** Decides once the current turn is over, so that all requests of one read share a flush. */
@@ -141,13 +139,9 @@ export class Flusher {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     if (this.#closed) return;
-    this.#closeDue();
-    if (this.#due.length > 0) return; // the end of an upload is waited for
     const decision = this.#pacer.decide(this.#open, this.#uploadsInFlight, this.#dependencies.committer.unsettledCount);
-    if (decision === 'close') {
-      this.#setAside();
-      this.#closeDue();
-    } else if (decision !== 'wait') {
+    if (decision === 'close') this.#closeOpen();
+    else if (decision !== 'wait') {
       this.#cancelTimer = this.#dependencies.clock.schedule(decision.afterMs, () => this.#decide());
     }
   }
@@ -159,30 +153,14 @@ export class Flusher {
     return isEmpty || (sizeBytes + bytes.length <= maxBytes && entryCount < maxEntries);
   }
 
-  #setAside(): void {
-    this.#due.push(this.#open);
-    this.#open = new FlushBuffer(this.#open.sequence + 1);
-  }
-
-  /** As many as may be uploaded now. */
-  #closeDue(): void {
-    while (this.#due.length > 0 && this.#mayUpload(this.#due[0]!)) this.#close(this.#due.shift()!);
-    this.#wakeWaiters();
-  }
-
-  /** What is uploaded and waits for a slow one before it to be committed holds memory as well. */
-  #mayUpload({ sizeBytes }: FlushBuffer): boolean {
-    const { committer, settings } = this.#dependencies;
-    if (this.#uploadsInFlight >= settings.maxUploads) return false;
-    return committer.unsettledCount === 0 || committer.unsettledBytes + sizeBytes <= maxUnsettledBytes(settings);
-  }
-
-  #wakeWaiters(): void {
-    const unclosed = (this.#due[0] ?? this.#open).sequence;
-    const closed = this.#waiters.filter(({ sequence }) => sequence < unclosed);
-    if (closed.length === 0) return;
-    this.#waiters = this.#waiters.filter(({ sequence }) => sequence >= unclosed);
-    for (const { resolve } of closed) resolve();
+  /**
+   * Lays the open flush out, also when no upload may begin: in its object its batches are held once and without gaps, while the
+   * requests they came in lie between others that are answered sooner or later.
+   */
+  #closeOpen(): void {
+    const full = this.#open;
+    this.#open = new FlushBuffer(full.sequence + 1);
+    this.#close(full);
   }
 
   #close({ sequence, batchesByWriter }: FlushBuffer): void {
@@ -200,22 +178,48 @@ export class Flusher {
       arena,
     );
     this.#lastClosedSequence = sequence;
+    for (const batches of batchesByWriter.values()) for (const batch of batches) batch.copied();
     committer.enqueue(this.#upload(flush));
   }
 
   #upload(flush: Flush): UploadingFlush {
     const attempts = new UploadAttempts();
-    this.#uploadsInFlight += 1;
-    const outcome = this.#uploadWithRetries(flush, attempts).then((result) => {
-      this.#uploadsInFlight -= 1;
-      this.#queueDecision();
-      return result;
-    });
+    const { outcome, waiting } = this.#waitingUpload(flush, attempts);
+    this.#waitingUploads.add(waiting);
+    this.#beginUploads();
     const abandon = () => {
+      if (this.#waitingUploads.delete(waiting)) waiting.giveUp();
       attempts.abandon();
       void outcome.then(() => flush.slab.release());
     };
     return { flush, outcome, abandon };
+  }
+
+  #waitingUpload(flush: Flush, attempts: UploadAttempts) {
+    let resolve: (outcome: UploadOutcome) => void;
+    const outcome = new Promise<UploadOutcome>((settle) => (resolve = settle));
+    const waiting: WaitingUpload = {
+      begin: () => {
+        this.#uploadsInFlight += 1;
+        void this.#uploadWithRetries(flush, attempts).then((result) => {
+          this.#uploadsInFlight -= 1;
+          resolve(result);
+          this.#beginUploads();
+          this.#queueDecision();
+        });
+      },
+      giveUp: () => resolve({ error: new KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS, 'the flush was given up') }),
+    };
+    return { outcome, waiting };
+  }
+
+  /** As many as there are places for. */
+  #beginUploads(): void {
+    for (const waiting of this.#waitingUploads) {
+      if (this.#uploadsInFlight >= this.#dependencies.settings.maxUploads) return;
+      this.#waitingUploads.delete(waiting);
+      waiting.begin();
+    }
   }
 
   async #uploadWithRetries(flush: Flush, attempts: UploadAttempts): Promise<UploadOutcome> {

@@ -100,7 +100,7 @@ export class LogAppender {
 
   /** Resolves when every batch accepted so far has its outcome. */
   async settled(): Promise<void> {
-    await this.#flusher.flush();
+    this.#flusher.flush();
     await this.#committer.idle();
   }
 

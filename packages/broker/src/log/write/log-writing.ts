@@ -1,6 +1,6 @@
 /** Everything of an incarnation that writes logs, built together. */
 import type { BrokerConfig } from '@kafscale/protocol';
-import { SlabArena, SlabPool, type Logger, type SlabPoolSettings } from '@kafscale/runtime';
+import { SlabArena, type Logger, type SlabPool } from '@kafscale/runtime';
 import type { BrokerMetrics } from '../../metrics/metrics.ts';
 import { LogAppender, type LogAppenderDependencies } from './log-appender.ts';
 
@@ -8,6 +8,8 @@ export type LogWritingDependencies = Omit<LogAppenderDependencies, 'arena' | 'ob
   readonly config: BrokerConfig;
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
+  /** What flushes are laid out in, in slabs that a full one fits into. */
+  readonly pool: SlabPool;
   /** A manifest was stored. */
   readonly onManifest: (manifest: CommittedManifest) => void;
 };
@@ -20,12 +22,7 @@ export interface LogWriting {
   readonly arena: SlabArena;
 }
 
-const minSlabBytes = 4 * 2 ** 20;
-const maxSlabBytes = 16 * 2 ** 20;
-const maxIdleBytes = 64 * 2 ** 20;
-/** What a full flush has beside its batches: its footer, nearly always. */
-const footerBytes = 256 * 1_024;
-/** Bounds a flush's description: well over 16 KiB it lives in the object's footer alone. */
+/** Bounds a flush's description: over 2 KiB it lives in the object's footer alone. */
 const maxFlushEntries = 20_000;
 const uploadAttemptDeadlineMs = 10_000;
 const uploadDeadlineMs = 30_000;
@@ -35,9 +32,10 @@ export function openLogWriting({
   logger,
   metrics,
   onManifest,
+  pool,
   ...dependencies
 }: LogWritingDependencies): LogWriting {
-  const arena = new SlabArena(new SlabPool(arenaSettings(config)));
+  const arena = new SlabArena(pool);
   const appender = new LogAppender({
     ...dependencies,
     arena,
@@ -67,13 +65,4 @@ export function openLogWriting({
     },
   });
   return { appender, arena };
-}
-
-/**
- * A full flush fits into one slab: memory of its own would be fresh each time, and left to the garbage collector. What is on its way
- * to the store when it fails comes back all at once, and is kept for what follows.
- */
-function arenaSettings({ flushBytes, flushInFlight }: BrokerConfig): SlabPoolSettings {
-  const slabBytes = Math.min(maxSlabBytes, Math.max(minSlabBytes, flushBytes + footerBytes));
-  return { slabBytes, maxIdleSlabs: Math.min(flushInFlight, Math.ceil(maxIdleBytes / slabBytes)) };
 }

@@ -8,7 +8,7 @@ export type AppendOutcome =
 
 /** What the write path has to know of a batch; the bytes are opaque otherwise. */
 export interface BatchToAppend {
-  /** One whole batch of magic 2, validated. Must stay unchanged until `onSettled` ran. */
+  /** One whole batch of magic 2, validated. Must stay unchanged until `onCopied` or its listener ran. */
   readonly bytes: Buffer;
   readonly recordCount: number;
   /** Milliseconds; -1 for none. */
@@ -18,13 +18,18 @@ export interface BatchToAppend {
   readonly producerEpoch: number;
   readonly firstSequence: number;
   readonly lastSequence: number;
+  /** The bytes are not needed any more, though the outcome may be long in coming. Runs once at most; not for a duplicate. */
+  readonly onCopied?: (() => void) | undefined;
 }
 
 export type SettledListener = (outcome: AppendOutcome) => void;
 
-export class PendingBatch implements BatchToAppend {
+const noBytes = Buffer.alloc(0);
+
+export class PendingBatch {
   readonly writer: PartitionWriter;
-  readonly bytes: Buffer;
+  /** As they arrived, until they are copied; empty then. */
+  bytes: Buffer;
   readonly recordCount: number;
   readonly maxTimestamp: number;
   readonly producerId: bigint;
@@ -36,6 +41,7 @@ export class PendingBatch implements BatchToAppend {
   /** Assigned when the flush closes; real at commit. */
   baseOffset = -1;
   readonly #listeners: SettledListener[];
+  readonly #onCopied: (() => void) | undefined;
 
   constructor(writer: PartitionWriter, batch: BatchToAppend, flushSequence: number, listener: SettledListener) {
     this.writer = writer;
@@ -48,11 +54,18 @@ export class PendingBatch implements BatchToAppend {
     this.lastSequence = batch.lastSequence;
     this.flushSequence = flushSequence;
     this.#listeners = [listener];
+    this.#onCopied = batch.onCopied;
   }
 
   /** A duplicate of it arrived and waits for the same outcome. */
   onSettled(listener: SettledListener): void {
     this.#listeners.push(listener);
+  }
+
+  /** Its bytes are in the flush's object. */
+  copied(): void {
+    this.bytes = noBytes;
+    this.#onCopied?.();
   }
 
   settle(outcome: AppendOutcome): void {
