@@ -46,6 +46,8 @@ export interface ControlClientSettings {
   readonly token: () => Promise<string | undefined>;
   /** The certificates that sign the brokers', PEM; without them calls are in the clear. */
   readonly tlsCa?: Uint8Array;
+  /** The operator's own certificate, PEM, where brokers ask for one. */
+  readonly tlsIdentity?: { readonly cert: Uint8Array; readonly key: Uint8Array };
   /** The name the brokers' certificates are for, where it is not their address. */
   readonly tlsServerName?: string;
   /** Of calls that have no limit of their own. */
@@ -208,8 +210,10 @@ export class ControlClient {
   }
 }
 
-function channelCredentials({ tlsCa }: ControlClientSettings): ChannelCredentials {
-  return tlsCa === undefined ? credentials.createInsecure() : credentials.createSsl(Buffer.from(tlsCa));
+function channelCredentials({ tlsCa, tlsIdentity }: ControlClientSettings): ChannelCredentials {
+  if (tlsCa === undefined) return credentials.createInsecure();
+  const own = tlsIdentity && ([Buffer.from(tlsIdentity.key), Buffer.from(tlsIdentity.cert)] as const);
+  return credentials.createSsl(Buffer.from(tlsCa), own?.[0] ?? null, own?.[1] ?? null);
 }
 
 function callError(address: string, error: unknown): ControlCallError {
