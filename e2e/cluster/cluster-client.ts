@@ -17,6 +17,7 @@ import {
 } from '@kafscale/protocol';
 import { ConnectionClosed, RawClient } from '@kafscale/testkit';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fetchRequest, fetchVersion } from '../fetch-request.ts';
 import type { ProducerIdentity } from '../kills/sent-records.ts';
 import type { BrokerUnderTest } from './cluster-under-test.ts';
 
@@ -195,37 +196,8 @@ export class ClusterClient {
   async fetch(topic: string, partition: number, fetchOffset: number): Promise<Buffer> {
     return this.untilDone(async (any) => {
       const port = await this.leaderPort(topic, partition, any);
-      const { errorCode, responses } = await this.ask(port, fetch, 11, {
-        clusterId: null,
-        replicaId: -1,
-        replicaState: { replicaId: -1, replicaEpoch: -1n },
-        maxWaitMs: 0,
-        minBytes: 0,
-        maxBytes: fetchBytes,
-        isolationLevel: 0,
-        sessionId: 0,
-        sessionEpoch: -1,
-        topics: [
-          {
-            topic,
-            topicId: '',
-            partitions: [
-              {
-                partition,
-                currentLeaderEpoch: -1,
-                fetchOffset,
-                lastFetchedEpoch: -1,
-                logStartOffset: -1,
-                partitionMaxBytes: fetchBytes,
-                replicaDirectoryId: '',
-                highWatermark: 0,
-              },
-            ],
-          },
-        ],
-        forgottenTopicsData: [],
-        rackId: '',
-      });
+      const request = fetchRequest({ topic, partition, fetchOffset, maxBytes: fetchBytes });
+      const { errorCode, responses } = await this.ask(port, fetch, fetchVersion, request);
       expectSuccess('Fetch', errorCode);
       const answer = responses[0]!.partitions[0]!;
       expectSuccess('Fetch', answer.errorCode);

@@ -12,6 +12,7 @@ import {
 } from '@kafscale/protocol';
 import { RawClient } from '@kafscale/testkit';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fetchRequest, fetchVersion } from '../fetch-request.ts';
 import type { ProducerIdentity } from './sent-records.ts';
 
 export const topic = 'kills';
@@ -139,37 +140,8 @@ export class KillClient {
 
   /** Batches from an offset on, as many as fit, in one run of bytes. */
   async fetch(partition: number, fetchOffset: number): Promise<Buffer> {
-    const { errorCode, responses } = await this.#raw.request(fetch, 11, {
-      clusterId: null,
-      replicaId: -1,
-      replicaState: { replicaId: -1, replicaEpoch: -1n },
-      maxWaitMs: 0,
-      minBytes: 0,
-      maxBytes: fetchBytes,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        {
-          topic,
-          topicId: '',
-          partitions: [
-            {
-              partition,
-              currentLeaderEpoch: -1,
-              fetchOffset,
-              lastFetchedEpoch: -1,
-              logStartOffset: -1,
-              partitionMaxBytes: fetchBytes,
-              replicaDirectoryId: '',
-              highWatermark: 0,
-            },
-          ],
-        },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    });
+    const request = fetchRequest({ topic, partition, fetchOffset, maxBytes: fetchBytes });
+    const { errorCode, responses } = await this.#raw.request(fetch, fetchVersion, request);
     expectNoError('Fetch', errorCode);
     const answer = responses[0]!.partitions[0]!;
     expectNoError('Fetch', answer.errorCode);
