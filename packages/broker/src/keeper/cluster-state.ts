@@ -106,16 +106,26 @@ export async function readShelf(access: StoreAccess, { key, record }: StateShelf
   return decoded(key, () => ({ manifests: decodeShelf(bytes, shelf) }));
 }
 
-/** Manifests with keys of their own, then those on shelves. */
+/** Manifests with keys of their own, then those on shelves. A shelf that cannot be read throws, unless `onUnreadable` takes note of it. */
 export async function* manifestsOf(
   access: StoreAccess,
   state: ClusterState,
+  onUnreadable: (shelf: StateShelf, error: unknown) => void = rethrow,
 ): AsyncGenerator<StateManifest, void, undefined> {
   yield* manifestKeysOf(state);
   for await (const shelf of shelvesOf(state)) {
-    const { manifests } = await readShelf(access, shelf);
+    let manifests: readonly metadata.FlushManifest[] = [];
+    try {
+      ({ manifests } = await readShelf(access, shelf));
+    } catch (error) {
+      onUnreadable(shelf, error);
+    }
     for (const manifest of manifests) yield { key: shelf.key, manifest };
   }
+}
+
+function rethrow(_shelf: StateShelf, error: unknown): never {
+  throw error;
 }
 
 /** What the manifest says of its object, from its footer where it is too large for the key. Throws MetadataError, StorageError, DecodeError. */

@@ -59,13 +59,15 @@ describe('kafscale rebuild', () => {
     nextProducerId: 5n,
     warnings: ['something odd'],
     faults: ['t-0: a gap'],
+    lost: ['default/shelf/x cannot be read'],
   };
   const plan = { clusterId: 'c', generation: 2, newestMs: 0, entries: () => nothing(), summary };
 
   it('prints how old the checkpoint is, and what is lost with it', () => {
     const text = planText({ ...plan, checkpoint: { createdMs: 0, revision: 1 } }, 300_000);
     expect(text).toContain('checkpoint   5 min old (1970-01-01T00:00:00.000Z)');
-    for (const part of ['generation 2', 'lost', 'something odd', 't-0: a gap']) expect(text).toContain(part);
+    for (const part of ['generation 2', 'lost', 'something odd', 't-0: a gap', 'shelf/x cannot be read'])
+      expect(text).toContain(part);
   });
 
   it('says what no checkpoint means', () => {

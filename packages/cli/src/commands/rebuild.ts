@@ -1,8 +1,8 @@
-/** `kafscale rebuild`: fills an empty metadata store from the bucket, after the old one was lost. Without `--yes` it only says what it would do. */
+/** `kafscale rebuild`: fills an empty metadata store from the bucket, after the old one was lost. Without `--yes` it only says what it would do. Fails, when it is done, if something is lost. */
 import { rebuildStores, type RebuildPlan } from '@kafscale/broker';
 import { cryptoRandom, systemClock } from '@kafscale/runtime';
 import { explained, maintenanceConfig } from '../maintenance-config.ts';
-import { print, printError } from '../output.ts';
+import { CommandError, print, printError } from '../output.ts';
 import { progressLines } from '../progress-lines.ts';
 
 export interface RebuildCommandOptions {
@@ -15,6 +15,7 @@ const shownFaults = 50;
 export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<void> {
   const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'objects');
   const show = progressLines(systemClock);
+  let isWhole = true;
   const { isDone } = await explained(config, () =>
     rebuildStores(
       config,
@@ -22,6 +23,7 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
       {
         confirm: (plan) => {
           print(planText(plan, systemClock.wallMs()));
+          isWhole = plan.summary.lost.length === 0 && plan.summary.faults.length === 0;
           return yes === true;
         },
         onProgress: (text) => show(`  ${text}`),
@@ -30,6 +32,7 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
   );
   if (isDone) print('\nRebuilt. Start the brokers, then check the data with: kafscale verify');
   else printError('\nNothing was written. To do it, run it again with --yes.');
+  if (isDone && !isWhole) throw new CommandError('Not everything could be brought back: see the lines with ✗ above.');
 }
 
 export function planText({ clusterId, generation, checkpoint, summary }: RebuildPlan, nowMs: number): string {
@@ -55,6 +58,9 @@ export function planText({ clusterId, generation, checkpoint, summary }: Rebuild
   for (const warning of summary.warnings) lines.push(`  ! ${warning}`);
   for (const fault of summary.faults.slice(0, shownFaults)) {
     lines.push(`  ✗ ${fault}. The partition stays closed until this is solved.`);
+  }
+  for (const lost of summary.lost) {
+    lines.push(`  ✗ ${lost}. What it is about stays closed until the object is back, or its topic is deleted.`);
   }
   if (summary.faults.length > shownFaults) lines.push(`  … and ${summary.faults.length - shownFaults} more`);
   return lines.join('\n');

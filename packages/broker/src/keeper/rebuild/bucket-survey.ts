@@ -18,10 +18,11 @@ import { mapConcurrently } from '@kafscale/runtime';
 import type { IdentityName, ObjectName, ObjectNames } from '../../storage/object-names.ts';
 import type { ObjectKey } from '../../storage/object-store.ts';
 import { listCheckpoints, openCheckpoint, type Checkpoint } from '../checkpoint-reader.ts';
-import { manifestsOf, type ClusterState } from '../cluster-state.ts';
+import { describe, manifestsOf, type ClusterState, type StateManifest, type StateShelf } from '../cluster-state.ts';
 import { OriginProof } from '../origin-proof.ts';
 import { readObject, readSlice, type StoreAccess } from '../store-access.ts';
 import { findingOf } from '../verify/check-run.ts';
+import type { BaseManifest } from './rebuilt-logs.ts';
 
 export interface SurveyDependencies extends StoreAccess {
   readonly names: ObjectNames;
@@ -38,6 +39,14 @@ export interface FoundFlush {
   readonly footer: FooterPlace;
 }
 
+/** A shelf, or a flush object with a description in its footer. */
+export interface LostDescription {
+  readonly objectKey: ObjectKey;
+  readonly detail: string;
+  /** Which partitions it may be about; absent for any. */
+  readonly partitions: metadata.PartitionSummary | undefined;
+}
+
 export interface BucketSurvey {
   readonly clusterId: string;
   /** The highest in the bucket. */
@@ -48,6 +57,10 @@ export interface BucketSurvey {
   readonly proof: OriginProof;
   /** Of the checkpoint's manifests and shelves: `incarnation/sequence`. */
   readonly known: ReadonlySet<string>;
+  /** The same, as far as they can be read. */
+  readonly manifests: readonly BaseManifest[];
+  /** What the checkpoint names and cannot be read: records that it describes are missing from the logs. */
+  readonly lost: readonly LostDescription[];
   /** One for each sequence of an incarnation. */
   readonly flushes: readonly FoundFlush[];
   /** Footers of index objects; looked for only without a checkpoint. */
@@ -82,10 +95,18 @@ export async function surveyBucket(dependencies: SurveyDependencies): Promise<Bu
   const base = checkpoint ?? noState;
   const proof = await OriginProof.of(base);
   const known = new Set<string>();
-  for await (const { manifest } of manifestsOf(dependencies, base)) {
-    const name = names.parse(manifest.objectKey);
+  const manifests: StateManifest[] = [];
+  const lost: LostDescription[] = [];
+  const onUnreadable = ({ key, record }: StateShelf, error: unknown) => {
+    const objectKey = record.shelf?.objectKey ?? key;
+    lost.push({ objectKey, detail: findingOf(error, objectKey).detail, partitions: record.partitions });
+  };
+  for await (const manifest of manifestsOf(dependencies, base, onUnreadable)) {
+    manifests.push(manifest);
+    const name = names.parse(manifest.manifest.objectKey);
     if (name !== undefined) known.add(flushId(name));
   }
+  const baseManifests = await describeAll(manifests, dependencies, lost);
   onProgress?.('listing the bucket');
   const listed = await list(dependencies, { proof, known, withIndexes: checkpoint === undefined });
   onProgress?.(`reading the footers of ${listed.flushes.length} flush objects that no checkpoint names`);
@@ -104,6 +125,8 @@ export async function surveyBucket(dependencies: SurveyDependencies): Promise<Bu
     base,
     proof,
     known,
+    manifests: baseManifests,
+    lost,
     flushes,
     indexes,
     incarnations,
@@ -114,6 +137,24 @@ export async function surveyBucket(dependencies: SurveyDependencies): Promise<Bu
 
 export const flushId = ({ incarnation, sequence }: Pick<ObjectName, 'incarnation' | 'sequence'>): string =>
   `${incarnation}/${sequence}`;
+
+async function describeAll(
+  manifests: readonly StateManifest[],
+  dependencies: SurveyDependencies,
+  lost: LostDescription[],
+): Promise<BaseManifest[]> {
+  const described = await mapConcurrently(manifests, readsAtOnce, async (manifest) => {
+    const { objectKey, body } = manifest.manifest;
+    try {
+      return { objectKey, description: await describe(dependencies, manifest) };
+    } catch (error) {
+      const partitions = body?.$case === 'footer' ? body.value.partitions : undefined;
+      lost.push({ objectKey, detail: findingOf(error, objectKey).detail, partitions });
+      return undefined;
+    }
+  });
+  return described.filter((manifest) => manifest !== undefined);
+}
 
 /** The newest one that can be read whole; what could not is said. */
 async function newestCheckpoint(dependencies: SurveyDependencies, warnings: string[]): Promise<Checkpoint | undefined> {

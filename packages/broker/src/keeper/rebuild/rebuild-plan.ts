@@ -3,9 +3,16 @@
  * flushes that came after it (COMMIT.md K8). Garbage collection deletes nothing that this needs (garbage-rule.ts). Folds, shelves, log
  * starts, settings, deletions and group offsets after the checkpoint are not in it; folded records are still where they were before.
  */
-import { maxInlineManifestBytes, metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
-import { describe, manifestsOf, partitionsOf, tombstonesOf, topicsOf, type StateEntry } from '../cluster-state.ts';
-import { flushId, surveyBucket, type BucketSurvey, type FoundFlush, type SurveyDependencies } from './bucket-survey.ts';
+import { maxInlineManifestBytes, mayHoldPartition, metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
+import { partitionsOf, tombstonesOf, topicsOf, type StateEntry } from '../cluster-state.ts';
+import {
+  flushId,
+  surveyBucket,
+  type BucketSurvey,
+  type FoundFlush,
+  type LostDescription,
+  type SurveyDependencies,
+} from './bucket-survey.ts';
 import { followChain } from './flush-chains.ts';
 import { rebuildLogs, type BaseLog, type BaseManifest, type RebuiltLogs } from './rebuilt-logs.ts';
 
@@ -37,10 +44,14 @@ export interface RebuildSummary {
   readonly nextProducerId: bigint;
   readonly warnings: readonly string[];
   readonly faults: readonly string[];
+  /** Objects that cannot be read, and which partitions they may be about: these stay closed. */
+  readonly lost: readonly string[];
 }
 
 /** Ids may have been handed out, and not used yet, since the checkpoint: far more than any cluster hands out in that time. */
 const producerIdGap = 1_000_000_000n;
+/** Of a lost object. */
+const shownPartitions = 20;
 /** Between the clocks of brokers. */
 const clockSlackMs = 3_600_000;
 
@@ -48,14 +59,10 @@ const clockSlackMs = 3_600_000;
 export async function planRebuild(dependencies: SurveyDependencies): Promise<RebuildPlan | undefined> {
   const survey = await surveyBucket(dependencies);
   if (survey === undefined) return undefined;
-  const { base, checkpoint } = survey;
+  const { checkpoint } = survey;
   const chains = followChains(survey);
   const topics = await rebuildTopics(survey, chains.kept);
-  const baseManifests: BaseManifest[] = [];
-  for await (const manifest of manifestsOf(dependencies, base)) {
-    const { objectKey } = manifest.manifest;
-    baseManifests.push({ objectKey, description: await describe(dependencies, manifest) });
-  }
+  const baseManifests = survey.manifests;
   const logs = rebuildLogs({
     base: await baseLogs(survey),
     baseManifests,
@@ -89,11 +96,27 @@ export async function planRebuild(dependencies: SurveyDependencies): Promise<Reb
       groups,
       nextProducerId,
       warnings: survey.warnings,
+      lost: survey.lost.map((one) => lostText(one, logs, topics)),
       faults: logs.faults.map(
         ({ topicId, partition, detail }) => `${topics.alive.get(topicId)?.name ?? topicId}-${partition}: ${detail}`,
       ),
     },
   };
+}
+
+/** Names the partitions that a lost object may be about. */
+function lostText(
+  { objectKey, detail, partitions }: LostDescription,
+  logs: RebuiltLogs,
+  topics: RebuiltTopics,
+): string {
+  const names: string[] = [];
+  for (const { topicId, partition } of logs.records.values()) {
+    if (mayHoldPartition(partitions, topicId, partition)) names.push(`${topics.alive.get(topicId)!.name}-${partition}`);
+  }
+  const shown = names.slice(0, shownPartitions).join(', ');
+  const more = names.length > shownPartitions ? ` and ${names.length - shownPartitions} more` : '';
+  return `${objectKey} cannot be read (${detail}); it may hold what describes records of ${names.length === 0 ? 'no partition that is left' : shown + more}`;
 }
 
 function followChains({ flushes, known, proof }: BucketSurvey) {
@@ -128,7 +151,7 @@ interface RebuiltTopics {
 }
 
 async function rebuildTopics(survey: BucketSurvey, flushes: readonly FoundFlush[]): Promise<RebuiltTopics> {
-  const { base, checkpoint } = survey;
+  const { checkpoint } = survey;
   const tombstones = await tombstonesOf(base);
   const alive = new Map<string, RebuiltTopic>();
   const ofBase = new Set<string>();

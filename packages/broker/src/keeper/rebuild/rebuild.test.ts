@@ -1,4 +1,4 @@
-import { IndexObjectBuilder, metadata, metadataKeys } from '@kafscale/protocol';
+import { IndexObjectBuilder, metadata, metadataKeys, summarizePartitions } from '@kafscale/protocol';
 import { seededRandom } from '@kafscale/runtime';
 import { FaultyMetadataStore } from '../../metadata/faulty-metadata-store.ts';
 import { MemoryMetadataStore } from '../../metadata/memory-metadata-store.ts';
@@ -54,6 +54,8 @@ async function dump(fixture: KeeperFixture) {
 
 const extent = (baseOffset: number, ...values: string[]): FlushExtentPlan => ({ baseOffset, values });
 
+const emptyExtent = metadata.FlushExtent.decode(new Uint8Array(0));
+
 async function putGroups(fixture: KeeperFixture): Promise<void> {
   const offsets = { groupId: 'g', topicId, offsets: [] };
   await fixture.put(metadataKeys.groupOffsets('g', topicIdText, 0), metadata.GroupOffsets.encode(offsets).finish());
@@ -70,6 +72,31 @@ async function world(): Promise<{ fixture: KeeperFixture; writer: Writer }> {
 }
 
 describe('rebuild', () => {
+  it('goes on when a shelf is lost, and names it and the partitions it may be about', async () => {
+    const { fixture, writer } = await world();
+    await writer.flush({ sequence: 0, extents: [extent(0, 'a', 'b')] });
+    const { incarnation } = writer;
+    const lost = { objectKey: 'default/shelf/lost', position: 0n, length: 9, crc32c: 1 };
+    const topics = [{ topicId, name: topicName, extents: [{ ...emptyExtent, partition: 1 }] }];
+    const record = {
+      shelf: lost,
+      manifestCount: 1,
+      writer: incarnation,
+      partitions: summarizePartitions([{ topics }]),
+    };
+    const key = metadataKeys.shelf(incarnation, 7);
+    await fixture.put(key, metadata.ShelfRecord.encode(record).finish());
+    await fixture.checkpoints(incarnation);
+    await loseMetadata(fixture);
+    const summary = await rebuild(fixture);
+    expect(summary.lost).toEqual([expect.stringMatching(/^default\/shelf\/lost cannot be read .*-1$/)]);
+    expect(summary.faults).toEqual([]);
+    // Its key is still there, so that whoever opens what it may be about knows.
+    expect((await fixture.metadataStore.range({ key })).items).toHaveLength(1);
+    const { logs } = await readClusterLogs(fixture.access, { onUnreadable: () => undefined });
+    expect(tiled(logs.get(`${topicIdText}/0`)!)).toMatchObject({ recovered: { nextOffset: 2 } });
+  });
+
   it('brings back topics, ids, settings, logs, producers and groups as the last checkpoint has them', async () => {
     const { fixture, writer } = await world();
     const producer = { id: 7n, epoch: 1, sequence: 5 };
