@@ -15,7 +15,7 @@ const shownFaults = 50;
 export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<void> {
   const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'objects');
   const show = progressLines(systemClock);
-  let isWhole = true;
+  let missing: readonly string[] = [];
   const { isDone } = await explained(config, () =>
     rebuildStores(
       config,
@@ -23,7 +23,7 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
       {
         confirm: (plan) => {
           print(planText(plan, systemClock.wallMs()));
-          isWhole = plan.summary.lost.length === 0 && plan.summary.faults.length === 0;
+          missing = [...plan.summary.lost, ...plan.summary.faults];
           return yes === true;
         },
         onProgress: (text) => show(`  ${text}`),
@@ -32,7 +32,7 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
   );
   if (isDone) print('\nRebuilt. Start the brokers, then check the data with: kafscale verify');
   else printError('\nNothing was written. To do it, run it again with --yes.');
-  if (isDone && !isWhole) throw new CommandError('Not everything could be brought back: see the lines with ✗ above.');
+  if (isDone && missing.length > 0) throw new CommandError('Not everything could be brought back: see the lines with ✗ above.');
 }
 
 export function planText({ clusterId, generation, checkpoint, summary }: RebuildPlan, nowMs: number): string {

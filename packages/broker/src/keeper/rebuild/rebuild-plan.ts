@@ -151,7 +151,7 @@ interface RebuiltTopics {
 }
 
 async function rebuildTopics(survey: BucketSurvey, flushes: readonly FoundFlush[]): Promise<RebuiltTopics> {
-  const { checkpoint } = survey;
+  const { base, checkpoint } = survey;
   const tombstones = await tombstonesOf(base);
   const alive = new Map<string, RebuiltTopic>();
   const ofBase = new Set<string>();
