@@ -45,7 +45,11 @@ export async function measureCost(scale: number): Promise<void> {
       await createTopic(broker.port, topic, partitions);
       await writeToAll(broker.port, topic, partitions);
     }
-    const rates = await Promise.all(partitionCounts.map((partitions, n) => measure(brokers[n]!, partitions, foldMs)));
+    const ends = await Promise.allSettled(partitionCounts.map((count, n) => measure(brokers[n]!, count, foldMs)));
+    const rates = ends.map((end) => {
+      if (end.status === 'rejected') throw end.reason;
+      return end.value;
+    });
     for (const one of rates) show(one);
     compare(
       'PUTs',
