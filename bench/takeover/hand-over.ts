@@ -32,6 +32,7 @@ export async function measureHandOver(shape: Shape, takeoverMemoryBytes: number)
     stores.metadataStore.close = () => Promise.resolve();
     const giver = await startBroker(config, dependencies, stores);
     const heir = await startBroker(config, dependencies, stores);
+    console.error(`settling since ${Math.round(performance.now() / 1_000)} s`);
     await sleep(settleMs);
     const known = await gauge(heir.metricsPort, 'kafscale_known_flush_bytes');
 

@@ -32,7 +32,8 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
   );
   if (isDone) print('\nRebuilt. Start the brokers, then check the data with: kafscale verify');
   else printError('\nNothing was written. To do it, run it again with --yes.');
-  if (isDone && missing.length > 0) throw new CommandError('Not everything could be brought back: see the lines with ✗ above.');
+  if (isDone && missing.length > 0)
+    throw new CommandError('Not everything could be brought back: see the lines with ✗ above.');
 }
 
 export function planText({ clusterId, generation, checkpoint, summary }: RebuildPlan, nowMs: number): string {
