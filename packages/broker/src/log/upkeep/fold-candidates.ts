@@ -6,7 +6,7 @@
  */
 import { findByOffset, type Extent, type PartitionLog } from '../partition-log.ts';
 import type { FoldCandidate } from './fold-plan.ts';
-import { firstRewritten, type TierSettings } from './run-tiers.ts';
+import { firstRewritten, firstTidied, type TierSettings } from './run-tiers.ts';
 
 export interface CandidateSettings extends TierSettings {
   /** An extent is folded when it is as old as this. */
@@ -15,6 +15,8 @@ export interface CandidateSettings extends TierSettings {
   readonly minBytes: number;
   /** But not for longer than this. */
   readonly maxWaitMs: number;
+  /** Older runs go along with new extents as far as both are no more than this; more of them are rewritten for themselves later. */
+  readonly maxBytesTogether: number;
   /** More extents than this in all logs together, and everything is folded that is old enough. */
   readonly maxUnfoldedExtents: number;
 }
@@ -69,7 +71,6 @@ export class FoldCandidates {
     for (const log of logs) {
       this.#observe(log, nowMs);
       const unfolded = unfoldedExtents(log);
-      if (unfolded.length === 0 && log.highWatermark <= log.foldedOffset) continue;
       extents += unfolded.length;
       for (const { length } of unfolded) bytes += length;
       seen.push({ log, extents: unfolded });
@@ -109,7 +110,7 @@ export class FoldCandidates {
     unfolded: readonly Extent[],
     { nowMs, isPressed }: { readonly nowMs: number; readonly isPressed: boolean },
   ): DueLog | undefined {
-    const { foldAfterMs, minBytes, maxWaitMs } = this.#settings;
+    const { foldAfterMs, minBytes, maxWaitMs, maxBytesTogether } = this.#settings;
     const { marks, waitingSinceMs } = this.#ages.get(log)!;
     const oldest = marks[0]!;
     const cut = nowMs - oldest.atMs >= foldAfterMs ? oldest.highWatermark : 0;
@@ -118,14 +119,24 @@ export class FoldCandidates {
     const passedOffset = unfolded[0]?.baseOffset ?? log.highWatermark;
     const waitedMs = nowMs - waitingSinceMs;
     const share = Math.max(bytes / minBytes, waitedMs / maxWaitMs, isPressed ? 1 : 0);
+    const runs = foldedExtents(log);
     if (extents.length === 0) {
       const hasPassed = passedOffset > log.foldedOffset && waitedMs >= maxWaitMs;
-      return hasPassed ? { log, extents, rewrittenBytes: 0, passedOffset, isDue: true } : undefined;
+      if (hasPassed) return { log, extents, rewrittenBytes: 0, passedOffset, rewritesRuns: false, isDue: true };
     }
-    if (share < joiningShare) return undefined;
-    const runs = foldedExtents(log);
+    if (extents.length === 0 || share < joiningShare) return this.#tidying(log, runs, passedOffset);
     const rewrittenBytes = bytesOf(runs.slice(firstRewritten(runs, bytes, this.#settings)));
-    return { log, extents, rewrittenBytes, passedOffset, isDue: share >= 1 };
+    const rewritesRuns = bytes + rewrittenBytes <= maxBytesTogether;
+    const isDue = share >= 1;
+    return { log, extents, rewrittenBytes: rewritesRuns ? rewrittenBytes : 0, passedOffset, rewritesRuns, isDue };
+  }
+
+  /** Runs that are to become fewer without anything new. */
+  #tidying(log: PartitionLog, runs: readonly Extent[], passedOffset: number): DueLog | undefined {
+    const from = firstTidied(runs, this.#settings);
+    if (from === runs.length) return undefined;
+    const rewrittenBytes = bytesOf(runs.slice(from));
+    return { log, extents: [], rewrittenBytes, passedOffset, rewritesRuns: true, isDue: true };
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * What one round of folding takes: few partitions, and all that is due of each, so that a record is written once for many bytes and not
- * once for each round. Partitions are taken in the order in which flush objects hold them, on from where the last round ended:
- * neighbours lie side by side in every object, and one read of it serves all of them.
+ * What one round of folding takes: of few partitions much each, so that a record is written once for many bytes and not once for each
+ * round. Partitions are taken in the order in which flush objects hold them, on from where the last round ended: neighbours lie side by
+ * side in every object, and one read of it serves all of them. So none takes so much that reads become small, however much waits.
  */
 import { comparePlaces, type Extent, type PartitionLog, type PartitionPlace } from '../partition-log.ts';
 
@@ -20,18 +20,23 @@ export interface FoldLimits {
   /** Bytes held in memory together. */
   readonly maxBytes: number;
   readonly maxPartitions: number;
+  /** What one partition may take however many there are. */
+  readonly minShareBytes: number;
 }
 
 export interface PlannedFold {
   readonly log: PartitionLog;
-  /** A part of the candidate's extents from the first one on: all of them, unless they alone are more than a round takes. */
+  /** The candidate's extents from the first one on, as far as its share goes. */
   readonly extents: readonly Extent[];
 }
+
+/** With fewer partitions each gets more of a round. */
+const sharesPerRound = 128;
 
 /** The first that is due behind `after`, where the last round ended, and its neighbours, as far as they fit; one of them when none does. */
 export function planFold(
   candidates: readonly FoldCandidate[],
-  { maxBytes, maxPartitions }: FoldLimits,
+  { maxBytes, maxPartitions, minShareBytes }: FoldLimits,
   after?: PartitionPlace,
 ): readonly PlannedFold[] {
   const inOrder = [...candidates].sort((left, right) => comparePlaces(left.log, right.log));
@@ -41,22 +46,21 @@ export function planFold(
   const first = ahead.findIndex(({ isDue }) => isDue);
   if (first < 0) return [];
 
+  const due = candidates.reduce((count, { isDue }) => count + (isDue ? 1 : 0), 0);
+  const share = Math.max(minShareBytes, maxBytes / Math.min(due, sharesPerRound));
   const planned: PlannedFold[] = [];
   let bytes = 0;
   for (const { log, extents, rewrittenBytes } of ahead.slice(first)) {
-    const cost = rewrittenBytes + extents.reduce((sum, { length }) => sum + length, 0);
-    if (planned.length === maxPartitions) break;
-    if (bytes + cost > maxBytes) {
-      if (planned.length === 0) planned.push({ log, extents: firstThatFit(extents, maxBytes - rewrittenBytes) });
-      break;
-    }
-    planned.push({ log, extents });
+    const taken = firstThatFit(extents, Math.min(share, maxBytes - rewrittenBytes));
+    const cost = rewrittenBytes + taken.reduce((sum, { length }) => sum + length, 0);
+    if (planned.length === maxPartitions || (planned.length > 0 && bytes + cost > maxBytes)) break;
+    planned.push({ log, extents: taken });
     bytes += cost;
   }
   return planned;
 }
 
-/** One of them at least. */
+/** One of them at least, where there is any. */
 function firstThatFit(extents: readonly Extent[], maxBytes: number): readonly Extent[] {
   let bytes = 0;
   const tooMuch = extents.findIndex(({ length }) => (bytes += length) > maxBytes);

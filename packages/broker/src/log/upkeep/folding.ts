@@ -22,7 +22,7 @@ import { loadExtents, type LoadedExtent } from './fold-sources.ts';
 import { storeRuns, type RunToStore } from './folded-runs.ts';
 import { snapshotOf } from './producer-snapshots.ts';
 import type { Publication, Publications } from './publications.ts';
-import { cutIntoRuns, firstRewritten } from './run-tiers.ts';
+import { cutIntoRuns, firstRewritten, firstTidied } from './run-tiers.ts';
 import { SegmentChunks } from './segment-chunks.ts';
 import { UpkeepLoop } from './upkeep-loop.ts';
 
@@ -76,6 +76,8 @@ export interface FoldingDependencies {
 /** Bytes of batches that one round holds in memory. */
 const maxRoundBytes = 64 * 2 ** 20;
 const maxPartitionsPerRound = 2_000;
+/** A record is written for so large a part of a segment at least. */
+const minBytesShare = 32;
 /** A larger segment could not be put together in memory. */
 const maxSegmentBytes = maxRoundBytes / 2;
 const maxUnfoldedExtents = 400_000;
@@ -96,7 +98,7 @@ interface FoldWork {
   readonly alive: readonly Extent[];
   /** Where the log is folded up to when nothing of it is alive. */
   readonly passedOffset: number;
-  /** Everything is taken that was due. */
+  /** All of its extents are taken that were due. */
   readonly isWhole: boolean;
 }
 
@@ -116,6 +118,8 @@ interface Fold {
   readonly bytes: number;
   /** Nothing of what was due is left. */
   readonly isWhole: boolean;
+  /** Nothing new is in it: runs became fewer. */
+  readonly isTidying: boolean;
 }
 
 interface PublishedFold extends Fold {
@@ -143,7 +147,8 @@ export class Folding {
     this.#candidates = new FoldCandidates({
       foldAfterMs,
       segmentBytes: this.#segmentBytes,
-      minBytes: this.#segmentBytes / 16,
+      minBytes: this.#segmentBytes / minBytesShare,
+      maxBytesTogether: this.#segmentBytes / minBytesShare,
       maxWaitMs: longestFoldWaitMs(foldAfterMs),
       maxUnfoldedExtents,
     });
@@ -205,7 +210,8 @@ export class Folding {
     const startedMs = clock.monotonicMs();
     const candidates = this.#candidates.look(logs.all(), startedMs).filter((one) => !this.#isBlocked(one));
     this.#pace.follow(this.#candidates.unfolded.dueBytes);
-    const limits = { maxBytes: this.#memory.roundBytes, maxPartitions: maxPartitionsPerRound };
+    const minShareBytes = this.#segmentBytes / minBytesShare;
+    const limits = { maxBytes: this.#memory.roundBytes, maxPartitions: maxPartitionsPerRound, minShareBytes };
     const planned = planFold(candidates, limits, this.#reached);
     const last = planned.at(-1);
     if (last === undefined || !(await this.#memory.hasRoom(clock, signal))) return false;
@@ -228,8 +234,9 @@ export class Folding {
 
   #isBlocked({ log, extents }: DueLog): boolean {
     const blocked = this.#blocked.get(log);
-    if (blocked === undefined || extents[0]?.baseOffset !== blocked.offset) return false;
-    return this.#dependencies.clock.monotonicMs() < blocked.untilMs;
+    if (blocked === undefined) return false;
+    const isThere = extents.length === 0 || extents[0]!.baseOffset === blocked.offset;
+    return isThere && this.#dependencies.clock.monotonicMs() < blocked.untilMs;
   }
 
   /** Reads what was planned, and older runs that go along; not what retention lets go of. */
@@ -244,12 +251,10 @@ export class Folding {
       const candidate = candidateOf.get(log)!;
       const alive = aliveIn(extents, logStartOffset);
       const runs = aliveIn(foldedExtents(log), logStartOffset);
-      const bytes = alive.reduce((sum, { length }) => sum + length, 0);
       return {
         log,
         logStartOffset,
-        rewritten:
-          alive.length === 0 ? [] : runs.slice(firstRewritten(runs, bytes, { segmentBytes: this.#segmentBytes })),
+        rewritten: candidate.rewritesRuns ? this.#rewritten(runs, alive) : [],
         alive,
         passedOffset: extents.at(-1)?.nextOffset ?? candidate.passedOffset,
         isWhole: extents.length === candidate.extents.length,
@@ -258,6 +263,13 @@ export class Folding {
     const wanted = works.flatMap(({ rewritten, alive }) => [...rewritten, ...alive]);
     const loaded = await loadExtents(wanted, { ...this.#dependencies, pace: this.#pace, memory: this.#memory }, signal);
     return works.map((work) => this.#foldOf(work, loaded)).filter((fold) => fold !== undefined);
+  }
+
+  /** Of the runs those that become one with what is alive of the new extents, or among themselves. */
+  #rewritten(runs: readonly Extent[], alive: readonly Extent[]): readonly Extent[] {
+    const settings = { segmentBytes: this.#segmentBytes };
+    const bytes = alive.reduce((sum, { length }) => sum + length, 0);
+    return runs.slice(alive.length === 0 ? firstTidied(runs, settings) : firstRewritten(runs, bytes, settings));
   }
 
   async #retainedFrom(log: PartitionLog): Promise<number> {
@@ -274,25 +286,26 @@ export class Folding {
   #foldOf(work: FoldWork, loaded: ReadonlyMap<Extent, LoadedExtent>): Fold | undefined {
     const { log, logStartOffset, rewritten, alive, passedOffset } = work;
     const base = { log, logStartOffset, foldedBefore: log.foldedOffset };
-    if (alive.length === 0) {
+    if (alive.length === 0 && rewritten.length === 0) {
       const kept = aliveIn(foldedExtents(log), logStartOffset);
-      return { ...base, foldedOffset: passedOffset, kept, runs: [], bytes: 0, isWhole: work.isWhole };
+      return { ...base, foldedOffset: passedOffset, kept, runs: [], bytes: 0, isWhole: work.isWhole, isTidying: false };
     }
     // Nothing that cannot be read is moved, and nothing behind it that would have to be.
     const readable = this.#readable(log, alive, loaded);
-    if (readable.length === 0) return undefined;
     const older = this.#readableBehind(log, rewritten, loaded);
+    if (readable.length === 0 && (alive.length > 0 || older.length < 2)) return undefined;
     const sources = [...older, ...readable].map((source) => ({ ...source, length: source.bytes.length }));
     const runs = cutIntoRuns(sources, { segmentBytes: this.#segmentBytes }).map((run) => ({ log, sources: run }));
     // The log start may have passed some of them while they were read, so it is not their number that tells which ones stay.
     const isRewritten = new Set(older.map(({ extent }) => extent));
     return {
       ...base,
-      foldedOffset: readable.at(-1)!.extent.nextOffset,
+      foldedOffset: readable.at(-1)?.extent.nextOffset ?? passedOffset,
       kept: aliveIn(foldedExtents(log), logStartOffset).filter((extent) => !isRewritten.has(extent)),
       runs,
       bytes: sources.reduce((sum, { length }) => sum + length, 0),
       isWhole: work.isWhole && readable.length === alive.length,
+      isTidying: alive.length === 0,
     };
   }
 
@@ -418,11 +431,11 @@ export class Folding {
       })),
     );
     return folds.filter((fold, index) => {
-      const { log, isWhole } = fold;
+      const { log, isWhole, isTidying } = fold;
       const error = outcomes[index];
       if (error === undefined) {
         if (!log.closed) log.fold(foldedLogOf(stored.get(fold)!));
-        if (isWhole) this.#candidates.folded(log, clock.monotonicMs());
+        if (isWhole && !isTidying) this.#candidates.folded(log, clock.monotonicMs());
         return true;
       }
       const { topicName: topic, partition } = log;

@@ -36,6 +36,14 @@ export function firstRewritten(runs: readonly Sized[], newBytes: number, setting
   return firstUnfinished;
 }
 
+/** Index of the first of `runs` that are to become fewer by themselves: what would have gone along when the last was made. */
+export function firstTidied(runs: readonly Sized[], settings: TierSettings): number {
+  const last = runs.at(-1);
+  if (last === undefined || isComplete(last, settings)) return runs.length;
+  const from = firstRewritten(runs.slice(0, -1), last.length, settings);
+  return from === runs.length - 1 ? runs.length : from;
+}
+
 function firstOfTier(
   runs: readonly Sized[],
   tier: { readonly firstUnfinished: number; readonly together: number; readonly newBytes: number },
@@ -59,8 +67,8 @@ function firstOfTier(
 
 /** How many of the oldest `segments` of a record move into a list now. */
 export function leavingSegments(segments: readonly Sized[], settings: TierSettings): number {
-  const complete = segments.findIndex((run) => !isComplete(run, settings));
-  const count = complete < 0 ? segments.length : complete;
+  // What lies before a complete run is not rewritten any more either, even where it is small.
+  const count = segments.findLastIndex((run) => isComplete(run, settings)) + 1;
   return count >= segmentsPerChunk ? count : 0;
 }
 
