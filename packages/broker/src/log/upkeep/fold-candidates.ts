@@ -40,6 +40,8 @@ interface Age {
 export interface DueLog extends FoldCandidate {
   /** The folded offset when no extent is taken: below it everything is folded or below the log start. */
   readonly passedOffset: number;
+  /** Whether older runs go along; without new extents they are what it is about. */
+  readonly rewritesRuns: boolean;
 }
 
 export interface Unfolded {
