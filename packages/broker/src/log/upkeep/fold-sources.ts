@@ -32,7 +32,7 @@ interface Reading {
   readonly extents: Extent[];
 }
 
-const readsAtOnce = 16;
+const readsAtOnce = 8;
 const maxGapBytes = 128 * 2 ** 10;
 const maxReadBytes = 4 * 2 ** 20;
 

@@ -261,7 +261,10 @@ export class Folding {
       };
     });
     const wanted = works.flatMap(({ rewritten, alive }) => [...rewritten, ...alive]);
-    const loaded = await loadExtents(wanted, { ...this.#dependencies, pace: this.#pace, memory: this.#memory }, signal);
+    // These reads are large and nobody waits for them; one that is given up costs the whole round.
+    const { uploadDeadlineMs: callDeadlineMs } = this.#dependencies;
+    const reading = { ...this.#dependencies, callDeadlineMs, pace: this.#pace, memory: this.#memory };
+    const loaded = await loadExtents(wanted, reading, signal);
     return works.map((work) => this.#foldOf(work, loaded)).filter((fold) => fold !== undefined);
   }
 
