@@ -266,6 +266,7 @@ export async function composeIncarnation(
     view: groupShardsView(image),
   });
   const services: Services = {
+    answersAreMany: () => memory.heldFor('answers') > shares.answerBytes,
     config,
     clock,
     metrics,
@@ -340,6 +341,8 @@ export async function composeIncarnation(
     memory.count('flushes', () => appender.unsettledBytes),
     memory.count('folding', () => tiers.heldBytes),
     memory.count('answers', () => hotTail.pinnedBytes),
+    memory.countOutside('answers', () => cache.pinnedBytes),
+    memory.count('cache', () => cache.sizeBytes + cache.loadingBytes),
   ];
   return {
     brokerId,

@@ -46,6 +46,8 @@ interface TopicPartitions extends TopicResponse {
   readonly partitions: PartitionResponse[];
 }
 
+/** What clients are given while others do not take what they were given before. */
+const shortAnswerBytes = 64 * 1_024;
 const readCommitted = 1;
 const unknownOffset = -1;
 const firstVersionWithTopicIds = 13;
@@ -247,9 +249,11 @@ function fetchLimits(
   request: FetchRequest,
   sought: readonly FoundPartition[],
   isSentAway: boolean,
-  { config }: Services,
+  { config, answersAreMany }: Services,
 ): FetchLimits {
-  const maxBytes = Math.min(Math.max(0, request.maxBytes), config.fetchMaxBytes);
+  const mostBytes =
+    answersAreMany?.() === true ? Math.min(config.fetchMaxBytes, shortAnswerBytes) : config.fetchMaxBytes;
+  const maxBytes = Math.min(Math.max(0, request.maxBytes), mostBytes);
   const mayWait = !isSentAway && !sought.some(({ error }) => error === ErrorCode.NOT_LEADER_OR_FOLLOWER);
   return { maxBytes, minBytes: Math.min(request.minBytes, maxBytes), maxWaitMs: mayWait ? request.maxWaitMs : 0 };
 }

@@ -21,6 +21,8 @@ import type { FetchSessions } from './fetch-sessions.ts';
 import type { ReadReplicas } from './read-replicas.ts';
 
 export interface Services {
+  /** Whether answers that clients have not taken hold more memory than is meant for them; never where it is left out. */
+  readonly answersAreMany?: () => boolean;
   readonly config: BrokerConfig;
   readonly clock: Clock;
   readonly metrics: BrokerMetrics;

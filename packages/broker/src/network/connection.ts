@@ -45,6 +45,8 @@ export interface ConnectionDeps {
   readonly limits: ConnectionLimits;
   readonly onReceived: (bytes: number) => void;
   readonly onSent: (bytes: number) => void;
+  /** Answers that clients do not take hold more memory than is meant for them. */
+  readonly answersAreMany: () => boolean;
   /** The socket is closed and everything that the connection held is given back, but for requests still in work. */
   readonly onClosed: (connection: Connection, reason: CloseReason) => void;
 }
@@ -200,8 +202,13 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
   /** Checks every deadline; called about once a second. */
   sweep(nowMs: number): void {
     const { limits, budget } = this.#deps;
-    if (this.#isWriteStalled(nowMs)) {
+    const stalledMs = this.#writeStalledMs(nowMs);
+    if (stalledMs >= limits.writeStallMs) {
       this.#destroy('write-stall');
+      return;
+    }
+    if (stalledMs >= sheddingMs && this.#deps.answersAreMany()) {
+      this.#destroy('memory-pressure');
       return;
     }
     if (this.#isOver) return;
@@ -220,19 +227,20 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
     if (isIdle && nowMs - this.#activeMs >= limits.idleTimeoutMs) this.#destroy('idle');
   }
 
-  #isWriteStalled(nowMs: number): boolean {
+  /** For how long the client has taken nothing of what waits for it. */
+  #writeStalledMs(nowMs: number): number {
     if (this.#outgoing.isEmpty) {
       this.#writeProgress = undefined;
-      return false;
+      return 0;
     }
     const batches = this.#outgoing.takenBatches;
     const backlogBytes = kernelBacklogBytes(this.#socket);
     const before = this.#writeProgress;
     if (before === undefined || before.batches !== batches || before.backlogBytes - backlogBytes >= landingBytes) {
       this.#writeProgress = { atMs: nowMs, batches, backlogBytes };
-      return false;
+      return 0;
     }
-    return nowMs - before.atMs >= this.#deps.limits.writeStallMs;
+    return nowMs - before.atMs;
   }
 
   #mayCut(): boolean {
@@ -379,5 +387,5 @@ export class Connection implements ByteSink, FrameSink, BudgetHolder, ExchangeCo
   }
 }
 
-/** With memory short, a large frame that has not grown for this long is given up. */
+/** With memory short, a large frame that has not grown for this long is given up, and so is a client that takes nothing of its answers. */
 const sheddingMs = 5_000;

@@ -37,7 +37,7 @@ export interface ListenerDeps {
   readonly services: Services;
   /** What requests and everything else that holds records lie in. */
   readonly memory: RecordMemory;
-  readonly shares: Pick<MemoryShares, 'maxInFlightBytes' | 'readingBytes'>;
+  readonly shares: Pick<MemoryShares, 'maxInFlightBytes' | 'readingBytes' | 'answerBytes'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: BrokerMetrics;
@@ -101,6 +101,7 @@ export class Listener {
       limits: config,
       onReceived: (bytes) => metrics.receivedBytes.inc(bytes),
       onSent: (bytes) => metrics.sentBytes.inc(bytes),
+      answersAreMany: () => records.heldFor('answers') > shares.answerBytes,
       onClosed: (connection, reason) => {
         metrics.connectionsClosed.inc({ reason });
         this.#onConnectionClosed(connection);

@@ -51,6 +51,38 @@ describe('the block cache', () => {
     expect(cache.counts).toEqual({ hits: 2, misses: 2 });
   });
 
+  it('holds memory for so many loads and lets the others wait, while a store hangs, and gives all of it back', async () => {
+    let answer = () => {};
+    const hanging = new Promise<void>((resolve) => (answer = resolve));
+    const store = {
+      read: async () => {
+        await hanging;
+        throw new StorageError('unavailable', 'no answer');
+      },
+    } as unknown as ObjectStore;
+    const pool = new SlabPool({ slabBytes: blockBytes, maxIdleSlabs: 4 });
+    const cache = new BlockCache(store, pool, { maxBytes: 1_000, blockBytes, maxLoadingBytes: 3 * blockBytes });
+    const loads = Array.from({ length: 1_100 }, (_, index) =>
+      cache.load(block(index)).catch((error: unknown) => error),
+    );
+    await new Promise(setImmediate);
+    expect([pool.bytesInUse, cache.loadingBytes, cache.pinnedBytes]).toEqual([3 * blockBytes, 3 * blockBytes, 0]);
+    answer();
+    const failures = await Promise.all(loads);
+    expect(failures.filter((failure) => !(failure instanceof StorageError))).toEqual([]);
+    expect([pool.bytesInUse, cache.loadingBytes]).toEqual([0, 0]);
+  });
+
+  it('tells what answers hold of blocks that it has dropped', async () => {
+    const { cache } = await cacheOver({ a: numbered(300) }, 100);
+    const held = await cache.load(block(0));
+    expect(cache.pinnedBytes).toBe(0);
+    (await cache.load(block(1))).release();
+    expect(cache.pinnedBytes).toBe(100);
+    held.release();
+    expect(cache.pinnedBytes).toBe(0);
+  });
+
   it('drops the least recently used block when there is no room', async () => {
     const { cache } = await cacheOver({ a: numbered(300) }, 200);
     for (const index of [0, 1]) (await cache.load(block(index))).release();

@@ -46,6 +46,8 @@ export class Block {
 export interface BlockCacheSettings {
   readonly maxBytes: number;
   readonly blockBytes: number;
+  /** Of blocks that are being read; others wait without memory. Without bound unless set. */
+  readonly maxLoadingBytes?: number;
 }
 
 interface Entry {
@@ -66,6 +68,8 @@ const nothing = () => {};
 /** Blocks shorter than this are not worth a slab. */
 const minSlabBytes = 32 * 1024;
 const maxIdleShortSlabs = 8;
+/** Loads that may wait for others to end; one more fails at once, since the store stands still. */
+const maxWaitingLoads = 1_000;
 /** One text for each block. */
 export const blockKey = ({ objectKey, index }: BlockName) => `${objectKey}#${index}`;
 
@@ -78,6 +82,9 @@ export class BlockCache {
   /** The least recently used first. */
   readonly #entries = new Map<string, Entry>();
   readonly #loads = new Map<string, Loading>();
+  /** Each begins a load that has no memory yet. */
+  readonly #waitingLoads: (() => void)[] = [];
+  #readingBlocks = 0;
   #sizeBytes = 0;
   #aheadBytes = 0;
   #hits = 0;
@@ -99,6 +106,17 @@ export class BlockCache {
 
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** Of blocks that are being read. */
+  get loadingBytes(): number {
+    return this.#readingBlocks * this.blockBytes;
+  }
+
+  /** Of blocks that left the cache, or were never kept, but are held by answers on their way to clients. */
+  get pinnedBytes(): number {
+    const inUse = this.#shortPools.reduce((sum, { bytesInUse }) => sum + bytesInUse, this.#pool.bytesInUse);
+    return Math.max(0, inUse - this.#sizeBytes - this.loadingBytes);
   }
 
   /** Blocks that readers found here, and blocks they had to wait for. */
@@ -184,6 +202,12 @@ export class BlockCache {
     finish: () => { readonly isCurrent: boolean; readonly waiters: number },
   ): Promise<Block> {
     const start = name.index * this.blockBytes;
+    try {
+      await this.#takePlace();
+    } catch (error) {
+      finish();
+      throw error;
+    }
     const readInto = this.#pool.acquire();
     let bytes: Buffer;
     try {
@@ -197,6 +221,8 @@ export class BlockCache {
       readInto.release();
       finish();
       throw error;
+    } finally {
+      this.#leavePlace();
     }
     const { isCurrent, waiters } = finish();
     const slab = this.#slabWith(bytes, readInto);
@@ -205,6 +231,25 @@ export class BlockCache {
     if (isCurrent) this.#admit(blockKey(name), { block, costBytes: slab.bytes.length, isAhead: false });
     else block.release();
     return block;
+  }
+
+  /** Resolves when one more block may be read; each is followed by `leavePlace`. Throws StorageError `unavailable`. */
+  #takePlace(): Promise<void> | undefined {
+    const { maxLoadingBytes = Number.POSITIVE_INFINITY, blockBytes } = this.#settings;
+    if (this.#readingBlocks === 0 || (this.#readingBlocks + 1) * blockBytes <= maxLoadingBytes) {
+      this.#readingBlocks += 1;
+      return undefined;
+    }
+    if (this.#waitingLoads.length >= maxWaitingLoads) {
+      throw new StorageError('unavailable', `${maxWaitingLoads} blocks wait for the object store already`);
+    }
+    return new Promise((resolve) => this.#waitingLoads.push(resolve));
+  }
+
+  #leavePlace(): void {
+    const next = this.#waitingLoads.shift();
+    if (next === undefined) this.#readingBlocks -= 1;
+    else next();
   }
 
   /**

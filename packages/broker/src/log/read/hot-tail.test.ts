@@ -38,4 +38,29 @@ describe('HotTail', () => {
     arena.close();
     expect([hotTail.heldBytes, hotTail.sizeBytes, pool.bytesInUse]).toEqual([0, 0, 0]);
   });
+
+  it('gives its oldest slabs up when memory is needed, down to what it keeps in any case', () => {
+    const hotTail = new HotTail(1_000, 200);
+    for (let index = 0; index < 10; index += 1) add(hotTail, `object ${index}`, 100);
+    expect(hotTail.yieldableBytes).toBe(800);
+    hotTail.yieldSome();
+    expect([hotTail.has('object 0'), hotTail.has('object 1'), hotTail.yieldableBytes]).toEqual([false, true, 700]);
+    while (hotTail.yieldableBytes > 0) hotTail.yieldSome();
+    expect([hotTail.heldBytes, hotTail.has('object 9')]).toEqual([200, true]);
+  });
+
+  it('tells what answers hold of slabs that it gave up, until the last of them is released', () => {
+    const hotTail = new HotTail(1_000, 0);
+    for (let index = 0; index < 10; index += 1) add(hotTail, `object ${index}`, 100);
+    const held = [hotTail.hold('object 0')!, hotTail.hold('object 0')!];
+    expect([hotTail.pinnedBytes, hotTail.yieldableBytes]).toEqual([0, 900]);
+    hotTail.clear();
+    expect([hotTail.pinnedBytes, hotTail.heldBytes]).toEqual([100, 0]);
+    held[0]!.release();
+    expect(hotTail.pinnedBytes).toBe(100);
+    held[1]!.release();
+    expect(hotTail.pinnedBytes).toBe(0);
+    arena.close();
+    expect(pool.bytesInUse).toBe(0);
+  });
 });

@@ -60,6 +60,7 @@ export function openLogReading({
   });
   const cache = new BlockCache(coldStore, new SlabPool({ slabBytes: config.cacheBlockBytes, maxIdleSlabs }), {
     maxBytes: shares.cacheBytes,
+    maxLoadingBytes: Math.max(shares.cacheBytes / 2, config.cacheBlockBytes),
     blockBytes: config.cacheBlockBytes,
   });
   const maxBytes = shares.segmentListBytes / 2;
