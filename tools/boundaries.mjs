@@ -1,5 +1,5 @@
 /**
- * Who may import whom: the one table. `eslint.config.js` turns it into rules between packages and between the broker's folders;
+ * Who may import whom: the one table. `eslint.config.js` turns it into rules between packages and between their folders;
  * `boundaries.test.ts` shows that a forbidden import is caught. What is not listed is forbidden.
  */
 
@@ -48,8 +48,18 @@ export const brokerLayers = {
   shared: ['metrics', 'config'],
 };
 
-/** Every folder of the broker with the folders it may not import. */
-export function forbiddenBrokerFolders({ layers, shared } = brokerLayers) {
+/** The same for the operator; `operator.ts`, `main.ts` and `index.ts` stand above all folders. */
+export const operatorLayers = {
+  root: 'packages/operator/src',
+  layers: [['reconcile'], ['resources', 'brokers'], ['kube', 'api']],
+  shared: ['metrics'],
+};
+
+/**
+ * Every folder of a package in layers with the folders it may not import.
+ * @param {{ readonly layers: string[][], readonly shared: string[] }} layered
+ */
+export function forbiddenFolders({ layers, shared }) {
   const all = [...layers.flat(), ...shared];
   return all.map((folder) => {
     const level = layers.findIndex((layer) => layer.includes(folder));
@@ -58,25 +68,25 @@ export function forbiddenBrokerFolders({ layers, shared } = brokerLayers) {
   });
 }
 
-/** Zones for `import-x/no-restricted-paths`: the broker's folders, and the composition root that nobody imports. */
+/** Zones for `import-x/no-restricted-paths`: the folders of broker and operator, and the composition roots that nobody imports. */
 export function restrictedPathZones() {
-  const { root } = brokerLayers;
+  return [...zonesOf('broker', brokerLayers), ...zonesOf('operator', operatorLayers)];
+}
+
+function zonesOf(name, { root, ...layers }) {
   const target = (folder) => `./${root}/${folder}`;
-  const zones = forbiddenBrokerFolders().flatMap(({ folder, forbidden }) =>
-    forbidden.map((other) => ({
+  return forbiddenFolders(layers).flatMap(({ folder, forbidden }) => [
+    ...forbidden.map((other) => ({
       target: target(folder),
       from: `./${root}/${other}`,
-      message: `The broker's ${folder}/ may not import ${other}/ (tools/boundaries.mjs).`,
+      message: `The ${name}'s ${folder}/ may not import ${other}/ (tools/boundaries.mjs).`,
     })),
-  );
-  for (const { folder } of forbiddenBrokerFolders()) {
-    zones.push({
+    {
       target: target(folder),
-      from: ['broker', 'main', 'index'].map((name) => `./${root}/${name}.ts`),
-      message: 'Nothing inside the broker imports its composition root (tools/boundaries.mjs).',
-    });
-  }
-  return zones;
+      from: [name, 'main', 'index'].map((file) => `./${root}/${file}.ts`),
+      message: `Nothing inside the ${name} imports its composition root (tools/boundaries.mjs).`,
+    },
+  ]);
 }
 
 /** Constraints for `@nx/enforce-module-boundaries`; `withTests` adds what tests may import. */

@@ -1,6 +1,6 @@
 /** A rule that nobody has seen fail is no rule: each kind of forbidden import is written into a real file's place and must be caught. */
 import { spawn } from 'node:child_process';
-import { brokerLayers, forbiddenBrokerFolders } from './boundaries.mjs';
+import { brokerLayers, forbiddenFolders, operatorLayers } from './boundaries.mjs';
 
 interface LintCase {
   readonly fact: string;
@@ -40,6 +40,18 @@ const caught: readonly LintCase[] = [
     file: 'packages/broker/src/metadata/lane.ts',
     code: `import type { ObjectStore } from '../storage/object-store.ts';\nexport type Store = ObjectStore;\n`,
     rule: 'import-x/no-restricted-paths',
+  },
+  {
+    fact: "the operator's runtime importing what rests on it",
+    file: 'packages/operator/src/kube/kube-object.ts',
+    code: `import type { KafScaleClusterSpec } from '../api/cluster.ts';\nexport type Spec = KafScaleClusterSpec;\n`,
+    rule: 'import-x/no-restricted-paths',
+  },
+  {
+    fact: 'the client of Kubernetes away from its home',
+    file: 'packages/operator/src/resources/brokers.ts',
+    code: `import type { V1Pod } from '@kubernetes/client-node';\nexport type Pod = V1Pod;\n`,
+    rule: 'no-restricted-imports',
   },
   {
     fact: 'an external package away from its home',
@@ -127,11 +139,14 @@ describe('the boundaries', () => {
     expect(answers[index]).not.toContainEqual(expect.stringMatching(/import|boundaries/));
   });
 
-  it('keep every folder of the broker from the layers above it and beside it', () => {
-    for (const { folder, forbidden } of forbiddenBrokerFolders()) {
-      const level = brokerLayers.layers.findIndex((layer) => layer.includes(folder));
+  it.each([
+    { name: 'broker', layers: brokerLayers },
+    { name: 'operator', layers: operatorLayers },
+  ])('keep every folder of the $name from the layers above it and beside it', ({ layers }) => {
+    for (const { folder, forbidden } of forbiddenFolders(layers)) {
+      const level = layers.layers.findIndex((layer) => layer.includes(folder));
       if (level < 0) continue;
-      const notBelow = brokerLayers.layers.slice(0, level + 1).flat();
+      const notBelow = layers.layers.slice(0, level + 1).flat();
       expect(forbidden).toEqual(notBelow.filter((other) => other !== folder));
     }
   });

@@ -79,8 +79,9 @@ export async function kubeconfigAccess(text?: string): Promise<ClusterAccess> {
     },
     async headers() {
       const { auth, headers = {} } = await options();
+      const hasPassword = typeof auth === 'string';
       const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]);
-      const basic = auth == null ? {} : { authorization: `Basic ${Buffer.from(auth).toString('base64')}` };
+      const basic = hasPassword ? { authorization: `Basic ${Buffer.from(auth).toString('base64')}` } : {};
       return { ...basic, ...(Object.fromEntries(named) as Record<string, string>) };
     },
   };

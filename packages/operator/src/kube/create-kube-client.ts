@@ -285,7 +285,7 @@ class HttpKubeClient implements KubeClient {
   }
 
   async #object<T extends KubeObject>(kind: Kind<T>, call: Call): Promise<Stored<T>> {
-    return storedObject((await this.#json(call)) as MutableObject, kind) as Stored<T>;
+    return storedObject<T>((await this.#json(call)) as MutableObject, kind);
   }
 
   /** The answer of a call within its deadline. Throttled calls, and those that certainly were not processed, are sent again. */

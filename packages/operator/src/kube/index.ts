@@ -33,6 +33,7 @@ export { LeaderElection, type LeaderElectionSettings } from './leader-election.t
 export { labelIndex, ObjectCache, type CacheChange, type IndexFunction } from './object-cache.ts';
 export { RateLimit } from './rate-limit.ts';
 export { WorkQueue, type QueueMetrics, type WorkQueueSettings } from './work-queue.ts';
+export { WatchedKind } from './watched-kind.ts';
 export { fencedClient, WriteFence } from './write-fence.ts';
 export { boundedName, isDnsLabel, isObjectName, longestLabel } from './names.ts';
 export { compareQuantities, parseQuantity, quantityUnits, sameQuantity } from './quantity.ts';

@@ -189,6 +189,6 @@ export class Informer<T extends KubeObject> {
 function withoutLastApplied<T extends KubeObject>(object: Stored<T>): Stored<T> {
   const { annotations } = object.metadata;
   if (annotations?.[lastApplied] === undefined) return object;
-  const { [lastApplied]: dropped, ...rest } = annotations;
-  return { ...object, metadata: { ...object.metadata, annotations: rest } };
+  const rest = Object.entries(annotations).filter(([name]) => name !== lastApplied);
+  return { ...object, metadata: { ...object.metadata, annotations: Object.fromEntries(rest) } };
 }

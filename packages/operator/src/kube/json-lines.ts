@@ -3,7 +3,7 @@
 const newline = 0x0a;
 
 /** The value of each whole line. Throws when a line is no JSON or longer than `longestLine` bytes; an unfinished last one is dropped. */
-export async function* jsonLines(chunks: AsyncIterable<Buffer>, longestLine: number): AsyncGenerator<unknown> {
+export async function* jsonLines(chunks: AsyncIterable<Buffer>, longestLine: number): AsyncGenerator {
   let begun: Buffer[] = [];
   let begunLength = 0;
   for await (const chunk of chunks) {

@@ -93,12 +93,17 @@ export function refusal({ status, body, retryAfter, action }: Refusal): KubeErro
   const said = parseStatus(body);
   const reason = typeof said?.reason === 'string' ? said.reason : '';
   const text = typeof said?.message === 'string' ? said.message : body.slice(0, longestForeignText).trim();
-  return new KubeError(kindOf(status, reason), `${action}: ${text === '' ? `HTTP ${status}` : text}`, {
-    status,
-    reason,
-    retryAfterMs: retryAfterMsOf(retryAfter, said),
-    causes: causesOf(said),
-  });
+  const causes = causesOf(said);
+  return new KubeError(
+    isOtherObject(causes) ? 'conflict' : kindOf(status, reason),
+    `${action}: ${text === '' ? `HTTP ${status}` : text}`,
+    {
+      status,
+      reason,
+      retryAfterMs: retryAfterMsOf(retryAfter, said),
+      causes,
+    },
+  );
 }
 
 /** The error for a Status object inside a watch stream. */
@@ -106,6 +111,10 @@ export function watchRefusal(object: unknown, action: string): KubeError {
   const status = (object as Status | null)?.code;
   return refusal({ status: typeof status === 'number' ? status : 500, body: JSON.stringify(object), action });
 }
+
+/** Applying to an object that took the name of another is answered as if its uid were to be changed. */
+const isOtherObject = (causes: readonly KubeErrorCause[]): boolean =>
+  causes.some(({ field }) => field === 'metadata.uid');
 
 function kindOf(status: number, reason: string): KubeErrorKind {
   switch (status) {

@@ -101,7 +101,10 @@ export class WorkQueue {
    */
   addAfter(key: string, delayMs: number): void {
     if (this.#stopping.signal.aborted) return;
-    if (delayMs <= 0) return void this.add(key);
+    if (delayMs <= 0) {
+      this.add(key);
+      return;
+    }
     const dueMs = this.#clock.monotonicMs() + delayMs;
     const planned = this.#later.get(key);
     if (planned !== undefined && planned.dueMs <= dueMs) return;

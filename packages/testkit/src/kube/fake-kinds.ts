@@ -41,6 +41,12 @@ export interface FakeKind {
 
 type Json = Record<string, unknown>;
 
+/** A copy that lacks these fields. */
+export function without<T extends object, Name extends keyof T>(object: T, ...names: readonly Name[]): Omit<T, Name> {
+  const left = Object.entries(object).filter(([name]) => !(names as readonly string[]).includes(name));
+  return Object.fromEntries(left) as Omit<T, Name>;
+}
+
 const child = (parent: Json, name: string): Json => (parent[name] ??= {}) as Json;
 
 const items = (parent: Json, name: string): Json[] => (parent[name] ?? []) as Json[];

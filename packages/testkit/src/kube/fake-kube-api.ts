@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { createServer as createTcp, type AddressInfo, type Socket } from 'node:net';
-import { builtInKinds, type FakeKind, type FakeObject } from './fake-kinds.ts';
+import { builtInKinds, without, type FakeKind, type FakeObject } from './fake-kinds.ts';
 import { ApiFailure, FakeKubeStore, type StoreEvent } from './fake-kube-store.ts';
 import { jsonPatched, mergePatched } from './json-patches.ts';
 import { matchesFields, matchesLabels } from './selectors.ts';
@@ -291,14 +291,14 @@ export class FakeKubeApi {
       const fault = this.#nextFault(recorded);
       if (fault !== undefined && !(await this.#passes(fault, response))) return;
       if (!this.authorize(recorded)) throw forbidden(recorded);
-      if (url.pathname === '/version')
-        return void answer(response, 200, { gitVersion: 'v1.32.0', major: '1', minor: '32' });
-      if (target === undefined)
-        throw new ApiFailure(404, 'NotFound', 'the server could not find the requested resource');
-      if (recorded.verb === 'watch') return void this.#watch(target, query, response);
-      const { status, object } = this.#execute(target, recorded);
-      if (fault?.do === 'reset-after') return void destroy(response);
-      answer(response, status, object);
+      if (url.pathname === '/version') answer(response, 200, { gitVersion: 'v1.32.0', major: '1', minor: '32' });
+      else if (target === undefined) throw unknownPath();
+      else if (recorded.verb === 'watch') this.#watch(target, query, response);
+      else {
+        const { status, object } = this.#execute(target, recorded);
+        if (fault?.do === 'reset-after') destroy(response);
+        else answer(response, status, object);
+      }
     } catch (error) {
       if (error instanceof ApiFailure) answer(response, error.status, statusOf(error));
       else answer(response, 500, statusOf(new ApiFailure(500, 'InternalError', String(error))));
@@ -358,7 +358,7 @@ export class FakeKubeApi {
     if (name === undefined) throw new ApiFailure(405, 'MethodNotAllowed', 'the server does not allow this method');
     if (subresource === 'scale') return { status: 200, object: this.#scale(target, request) };
     if (subresource !== '' && (subresource !== 'status' || kind.status === false)) {
-      throw new ApiFailure(404, 'NotFound', 'the server could not find the requested resource');
+      throw unknownPath();
     }
     const at = { namespace, name };
     switch (request.verb) {
@@ -419,14 +419,14 @@ export class FakeKubeApi {
     return {
       ...{ apiVersion: kind.apiVersion, kind: `${kind.kind}List` },
       metadata: { resourceVersion: String(this.store.version), ...next },
-      items: items.map(({ apiVersion: _apiVersion, kind: _kind, ...item }) => item),
+      items: items.map((item) => without(item, 'apiVersion', 'kind')),
     };
   }
 
   #scale(target: Target, { method, body, query, dryRun }: RecordedRequest): object {
     const { kind, namespace, name } = target;
     const { scale } = kind;
-    if (scale === undefined) throw new ApiFailure(404, 'NotFound', 'the server could not find the requested resource');
+    if (scale === undefined) throw unknownPath();
     if (method !== 'GET') {
       const { spec, metadata } = body as { spec?: { replicas?: number }; metadata?: { resourceVersion?: string } };
       const change = (before: FakeObject): FakeObject => {
@@ -505,6 +505,9 @@ export class FakeKubeApi {
     else if (wasSeen) writeLine(watcher.response, 'DELETED', object);
   }
 }
+
+const unknownPath = (): ApiFailure =>
+  new ApiFailure(404, 'NotFound', 'the server could not find the requested resource');
 
 const goneStatus = {
   kind: 'Status',
@@ -604,7 +607,7 @@ function setPath(object: FakeObject, path: string, value: unknown): void {
   const last = steps.pop()!;
   const parent = steps.reduce<Record<string, unknown>>(
     (at, step) => (at[step] ??= {}) as Record<string, unknown>,
-    object as Record<string, unknown>,
+    object,
   );
   parent[last] = value;
 }

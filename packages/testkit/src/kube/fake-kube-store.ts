@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { FakeKind, FakeMeta, FakeObject } from './fake-kinds.ts';
+import { without, type FakeKind, type FakeMeta, type FakeObject } from './fake-kinds.ts';
 import { ApplyConflict, applyFields, shownManagers, trackUpdate, type FieldManager } from './field-ownership.ts';
 
 /** A refusal as a Status says it. */
@@ -151,11 +151,12 @@ export class FakeKubeStore {
     }
     if (entry !== undefined) {
       const { metadata } = entry.object;
-      if (uid !== undefined && uid !== metadata?.uid) throw outdated(kind, at.name);
+      if (uid !== undefined && uid !== metadata?.uid) throw otherObject(kind, at.name);
       if (resourceVersion !== undefined && resourceVersion !== metadata?.resourceVersion) throw outdated(kind, at.name);
     }
     const live = entry?.object ?? this.#born(kind, at.namespace, at.name, {});
-    const { status, spec: _spec, ...identity } = applied;
+    const { status } = applied;
+    const identity = without(applied, 'status', 'spec');
     const said = subresource === 'status' ? { ...identity, status } : withoutStatus(kind, applied);
     try {
       const { object, managers } = applyFields({
@@ -369,19 +370,16 @@ const wholeSecond = (): string => `${new Date().toISOString().slice(0, 19)}Z`;
 
 function withoutStatus(kind: FakeKind, object: FakeObject): FakeObject {
   if (kind.status === false) return object;
-  const { status: _status, ...rest } = object;
-  return rest;
+  return without(object, 'status');
 }
 
 /** What the generation counts. */
 function contentOf(object: FakeObject): object {
-  const { metadata: _metadata, status: _status, ...content } = object;
-  return content;
+  return without(object, 'metadata', 'status');
 }
 
 function comparable(object: FakeObject, managedFields = object.metadata?.managedFields): object {
-  const { resourceVersion: _version, ...metadata } = object.metadata ?? {};
-  return { ...metadata, managedFields };
+  return { ...without(object.metadata ?? {}, 'resourceVersion'), managedFields };
 }
 
 function commonFault({ metadata }: FakeObject): string | undefined {
@@ -409,4 +407,12 @@ function outdated(kind: FakeKind, name: string): ApiFailure {
     'Conflict',
     `Operation cannot be fulfilled on ${kind.plural} "${name}": the object has been modified; please apply your changes to the latest version and try again`,
   );
+}
+
+/** What a real server answers to an apply that names another object's uid. */
+function otherObject(kind: FakeKind, name: string): ApiFailure {
+  const causes = [{ reason: 'FieldValueInvalid', message: 'Invalid value: field is immutable', field: 'metadata.uid' }];
+  return new ApiFailure(422, 'Invalid', `${kind.kind} "${name}" is invalid: metadata.uid: field is immutable`, {
+    causes,
+  });
 }

@@ -4,7 +4,7 @@
  * a real server.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { FakeObject } from './fake-kinds.ts';
+import { without, type FakeObject } from './fake-kinds.ts';
 
 type Json = Record<string, unknown>;
 
@@ -73,8 +73,8 @@ function keyStep(item: Json, keys: readonly string[]): Step {
 /** The leaves of what a manager says about an object; what names the object is nobody's. */
 export function fieldsOf(object: FakeObject): FieldSet {
   const fields: FieldSet = new Map();
-  const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = object;
-  const { labels, annotations, ownerReferences, finalizers } = metadata ?? {};
+  const rest = without(object, 'apiVersion', 'kind', 'metadata');
+  const { labels, annotations, ownerReferences, finalizers } = object.metadata ?? {};
   const meta = Object.fromEntries(
     Object.entries({ labels, annotations, ownerReferences, finalizers }).filter(([, value]) => value !== undefined),
   );

@@ -36,6 +36,9 @@ export function matchesFields(object: FakeObject, selector: string): boolean {
     const value = path
       .split('.')
       .reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], object);
-    return (String(value ?? '') === wanted) === (operator !== '!=');
+    return (
+      ((typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value)) === wanted) ===
+      (operator !== '!=')
+    );
   });
 }

@@ -34,7 +34,7 @@ export interface Child<T extends KubeObject = KubeObject> {
 
 /** Pairs an object with its kind, both checked to fit. */
 export function child<T extends KubeObject>(kind: Kind<T>, object: Desired<T>): Child {
-  return { kind, object } as unknown as Child;
+  return { kind, object };
 }
 
 export interface Owner<T extends KubeObject = KubeObject> {

@@ -3,7 +3,14 @@
  * side is still there. While anything is open, a ping without answer ends the connection and so everything on it.
  */
 import type { CancelTimer, Clock } from '@kafscale/runtime';
-import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import {
+  connect,
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { NotProcessed, type ApiRequest, type ApiResponse, type Connection } from './connection.ts';
 
@@ -57,14 +64,14 @@ export class Http2Connection implements Connection {
     });
     return new Promise((resolve, reject) => {
       let failure: Error | undefined;
-      stream.once('response', (headers) => {
+      stream.once('response', (headers: IncomingHttpHeaders & IncomingHttpStatusHeader) => {
         resolve({
           status: headers[':status'] ?? 0,
           header: (name) => singleHeader(headers[name]),
           body: stream,
         });
       });
-      stream.on('error', (error) => (failure = error));
+      stream.on('error', (error: Error) => (failure = error));
       stream.once('close', () => {
         if (signal.aborted) reject(signal.reason as Error);
         else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) {
