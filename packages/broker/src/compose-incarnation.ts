@@ -44,6 +44,7 @@ import type { MetadataStore } from './metadata/metadata-store.ts';
 import type { Session } from './metadata/session.ts';
 import { WatchedMetadataImage } from './metadata/watched-metadata-image.ts';
 import type { BrokerMetrics } from './metrics/metrics.ts';
+import { controllerMetrics, ownershipMetrics } from './metrics/ownership-metrics.ts';
 import { OwnedPartitions } from './owned-partitions.ts';
 import { ObjectNames } from './storage/object-names.ts';
 import type { ObjectStore } from './storage/object-store.ts';
@@ -199,6 +200,7 @@ export async function composeIncarnation(
       onExpected: () => keepingUp?.expect(),
     }),
     view: partitionsView(image),
+    observer: ownershipMetrics(metrics, 'topic'),
   });
 
   const tiers: StorageTiers = new StorageTiers({
@@ -264,6 +266,7 @@ export async function composeIncarnation(
     lane: coordinatorLane,
     kind: new OwnedShards(groups, ownershipLogger),
     view: groupShardsView(image),
+    observer: ownershipMetrics(metrics, 'group_shard'),
   });
   const services: Services = {
     answersAreMany: () => memory.heldFor('answers') > shares.answerBytes,
@@ -301,6 +304,7 @@ export async function composeIncarnation(
     logger: logger.child({ component: 'controller' }),
     settings: { rebalanceDelayMs: config.rebalanceDelayMs, maxMoves: maxRebalanceMoves, historyMs },
     finishDeletion: (topic) => topics.finishDeletion(topic),
+    observer: controllerMetrics(metrics),
   });
   groups.start();
   if (!ownsNothing) {

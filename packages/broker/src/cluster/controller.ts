@@ -42,8 +42,17 @@ export interface ControllerDependencies {
   /** How long one read of the store may take. */
   readonly callDeadlineMs: number;
   readonly settings: ControllerSettings;
+  readonly observer?: ControllerObserver;
   /** Frees the name of a topic whose partitions nobody owns any more, in case the broker that began to delete it is gone. */
   readonly finishDeletion?: (topic: TopicImage) => Promise<void>;
+}
+
+/** Told what the controller does. */
+export interface ControllerObserver {
+  elected(): void;
+  /** So many topics' assignments were stored. */
+  assigned(topics: number): void;
+  failed(): void;
 }
 
 const assignmentsPerTransaction = 50;
@@ -78,7 +87,10 @@ export class Controller {
       isOver: (error) => {
         if (error instanceof MetadataError && error.kind === 'fenced') return true;
         if (error instanceof MetadataError && error.kind === 'conflict') logger.debug({ err: error }, 'planning again');
-        else logger.warn({ err: error }, 'the controller could not do its work; trying again');
+        else {
+          dependencies.observer?.failed();
+          logger.warn({ err: error }, 'the controller could not do its work; trying again');
+        }
         return false;
       },
       spacingMs: planSpacingMs,
@@ -144,6 +156,7 @@ export class Controller {
     const electedAt = await lane.commit({ compare, operations: [{ type: 'put', key, value }] });
     await this.#readAssignments();
     this.#electedAt = electedAt;
+    this.#dependencies.observer?.elected();
     logger.info({ epoch: Number(epoch) }, 'this broker is the controller');
     return true;
   }
@@ -231,6 +244,7 @@ export class Controller {
       });
       await this.#dependencies.lane.commit({ compare, operations });
       for (const { topicId, owners } of group) this.#assigned.set(topicId, owners);
+      this.#dependencies.observer?.assigned(group.length);
       from = to;
     }
   }

@@ -17,11 +17,6 @@ export interface MetricTotals {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-export interface MetricTotals {
-  readonly gauges: Readonly<Record<string, number>>;
-  readonly counters: Readonly<Record<string, number>>;
-}
-
 export interface BrokerMetrics extends Instruments {
   /** So far behind the high watermark was a consumer, in records. */
   sawConsumerLag(records: number): void;
@@ -29,8 +24,6 @@ export interface BrokerMetrics extends Instruments {
   beforeScrape(update: () => void): void;
   /** All metrics in Prometheus text format, with its content type. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>;
-  /** Gauges without labels and counters over all labels, by name. */
-  totals(): Promise<MetricTotals>;
   /** Gauges without labels and counters over all labels, by name. */
   totals(): Promise<MetricTotals>;
 }
@@ -61,22 +54,7 @@ export function createMetrics(): BrokerMetrics {
       for (const update of updates) update();
       return { gauges: await sums(instruments, 'gauge'), counters: await sums(instruments, 'counter') };
     },
-    async totals() {
-      for (const update of updates) update();
-      return { gauges: await sums(instruments, 'gauge'), counters: await sums(instruments, 'counter') };
-    },
   };
-}
-
-/** Of gauges with labels there is no sum that means anything. */
-async function sums(instruments: Instruments, type: 'gauge' | 'counter'): Promise<Readonly<Record<string, number>>> {
-  const totals: Record<string, number> = {};
-  for (const [key, definition] of Object.entries(metricDefinitions) as [keyof Definitions, MetricDefinition][]) {
-    if (definition.type !== type || (type === 'gauge' && definition.labels.length > 0)) continue;
-    const { values } = await (instruments[key] as Gauge | Counter).get();
-    totals[definition.name] = values.reduce((sum, { value }) => sum + value, 0);
-  }
-  return totals;
 }
 
 /** Of gauges with labels there is no sum that means anything. */

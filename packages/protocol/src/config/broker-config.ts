@@ -55,12 +55,10 @@ const addresses = {
     env: 'KAFSCALE_BROKER_PORT',
     description: 'Port that clients are told to connect to; the port of the listener unless set.',
   }),
-  metricsAddress: listenAddress()
-    .prefault(':9093')
-    .meta({
-      env: 'KAFSCALE_METRICS_ADDR',
-      description: 'Address of `/metrics`, `/healthz`, `/startupz` and `/readyz`.',
-    }),
+  metricsAddress: listenAddress().prefault(':9093').meta({
+    env: 'KAFSCALE_METRICS_ADDR',
+    description: 'Address of `/metrics`, `/healthz`, `/startupz` and `/readyz`.',
+  }),
 };
 
 const control = {
@@ -302,12 +300,6 @@ const readPath = {
     .optional()
     .meta({
       env: ['KAFSCALE_CACHE_BYTES', 'KAFSCALE_CACHE_SIZE'],
-      description: 'Memory for blocks read back from the object store.',
-    }),
-  takeoverMemoryBytes: bytes({ max: 64 * GiB })
-    .default(64 * MiB)
-    .meta({
-      env: 'KAFSCALE_TAKEOVER_MEMORY_BYTES',
       description:
         'Memory for blocks read back from the object store; about a sixteenth of `KAFSCALE_MEMORY_BYTES` unless set.',
     }),
@@ -325,6 +317,13 @@ const readPath = {
     description:
       'How many segments behind the one being read those bytes may come from, where segments are small; 0 for no readahead.',
   }),
+  takeoverMemoryBytes: bytes({ max: 64 * GiB })
+    .default(64 * MiB)
+    .meta({
+      env: 'KAFSCALE_TAKEOVER_MEMORY_BYTES',
+      description:
+        "Memory for what is known beforehand of all brokers' flushes, so that partitions that come from another broker are open at once: about 30 bytes for each run of batches that is not folded yet. What does not fit is read when they come; 0 for nothing.",
+    }),
   segmentListBytes: bytes({ max: 64 * GiB })
     .optional()
     .meta({
@@ -529,6 +528,7 @@ const observability = {
 export const brokerConfigSections = {
   Identity: identity,
   Addresses: addresses,
+  'Control API': control,
   Stores: stores,
   'Write path': writePath,
   Memory: memory,
@@ -543,9 +543,9 @@ export const brokerConfigSections = {
 
 export const brokerConfigSchema = z
   .strictObject({
-  'Control API': control,
     ...identity,
     ...addresses,
+    ...control,
     ...stores,
     ...writePath,
     ...memory,
@@ -561,7 +561,6 @@ export const brokerConfigSchema = z
     path: ['groupMinSessionTimeoutMs'],
     message: 'expected at most the longest session timeout',
   })
-    ...control,
   .refine((config) => (config.s3AccessKey === undefined) === (config.s3SecretKey === undefined), {
     path: ['s3SecretKey'],
     message: 'expected access key and secret key together, or neither',
