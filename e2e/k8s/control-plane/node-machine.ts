@@ -27,6 +27,8 @@ export async function makeNodeMachine(folder: string): Promise<void> {
   await ip('link', 'add', 'node0', 'type', 'bridge');
   await ip('addr', 'add', `${nodeAddress}/24`, 'dev', 'node0');
   await ip('link', 'set', 'node0', 'up');
+  // Leads nowhere; but without a route the node itself would not even try an address of a Service.
+  await ip('route', 'add', 'default', 'dev', 'node0');
   await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
   await makeOutside();
 }
