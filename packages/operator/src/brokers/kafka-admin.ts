@@ -174,15 +174,23 @@ export class KafkaAdmin {
     });
   }
 
-  /** By topic name; one that does not exist is left out. Rejects with KafkaUnreachable, KafkaAdminError. */
-  async configs(names: readonly string[]): Promise<ReadonlyMap<string, readonly DescribedConfig[]>> {
+  /**
+   * By topic name, all settings or those that `keysOf` names (none named is all); a topic that does not exist is left out. Rejects with
+   * KafkaUnreachable, KafkaAdminError.
+   */
+  async configs(
+    names: readonly string[],
+    keysOf: (name: string) => readonly string[] | undefined = () => undefined,
+  ): Promise<ReadonlyMap<string, readonly DescribedConfig[]>> {
     const configs = new Map<string, readonly DescribedConfig[]>();
     const outcomes = await this.#each(
       names.map((name) => ({ name })),
       async (some, target, patience) => {
         const request = {
           resources: some.map(({ name }) => {
-            return { resourceType: topicResource, resourceName: name, configurationKeys: null };
+            const keys = keysOf(name);
+            const configurationKeys = keys === undefined ? null : [...keys];
+            return { resourceType: topicResource, resourceName: name, configurationKeys };
           }),
           ...{ includeSynonyms: false, includeDocumentation: false },
         };
@@ -214,7 +222,8 @@ export class KafkaAdmin {
         brokers.map(async (leader) => {
           const led = missing.filter(({ leaderId }) => leaderId === leader.nodeId);
           const partitions = led.map(({ partitionIndex }) => partitionIndex);
-          if (partitions.length > 0) await this.#offsetsAt(leader, { topic, partitions }, patience, known);
+          const tell = (_topic: string, told: PartitionOffsets) => known.set(told.partition, told);
+          if (partitions.length > 0) await this.#offsetsAt(leader, [{ topic, partitions }], { patience, tell });
         }),
       );
       const isComplete = found.partitions.length > 0 && found.partitions.every((one) => known.has(one.partitionIndex));
@@ -224,6 +233,30 @@ export class KafkaAdmin {
     }
   }
 
+  /**
+   * The same of many topics with a few requests to each leader that these descriptions name, asked once: partitions that have another one
+   * by now, or whose leader does not answer, are left out. Rejects with KafkaUnreachable where nobody can be asked.
+   */
+  async offsetsOf(topics: readonly DescribedTopic[]): Promise<ReadonlyMap<string, readonly PartitionOffsets[]>> {
+    const patience = this.#cluster.patience();
+    const { brokers } = await this.#cluster.metadata([], patience);
+    const known = new Map<string, PartitionOffsets[]>(topics.map(({ name }) => [name, []]));
+    const tell = (topic: string, told: PartitionOffsets) => known.get(topic)?.push(told);
+    await Promise.all(
+      brokers.map(async (leader) => {
+        const asked = topics.flatMap(({ name, partitions }) => {
+          const led = partitions.filter(({ leaderId }) => leaderId === leader.nodeId);
+          return led.length === 0 ? [] : [{ topic: name, partitions: led.map(({ partition }) => partition) }];
+        });
+        for (let from = 0; from < asked.length; from += topicsPerRequest) {
+          await this.#offsetsAt(leader, asked.slice(from, from + topicsPerRequest), { patience, tell });
+        }
+      }),
+    );
+    for (const offsets of known.values()) offsets.sort((left, right) => left.partition - right.partition);
+    return known;
+  }
+
   close(): void {
     this.#cluster.close();
   }
@@ -231,28 +264,37 @@ export class KafkaAdmin {
   /** What this leader does not tell stays unknown. */
   async #offsetsAt(
     target: Exclude<Target, string>,
-    { topic, partitions }: { readonly topic: string; readonly partitions: readonly number[] },
-    patience: Patience,
-    known: Map<number, PartitionOffsets>,
+    asked: readonly { readonly topic: string; readonly partitions: readonly number[] }[],
+    {
+      patience,
+      tell,
+    }: { readonly patience: Patience; readonly tell: (topic: string, offsets: PartitionOffsets) => void },
   ): Promise<void> {
     const at = async (timestamp: bigint) => {
-      const asked = partitions.map((partitionIndex) => {
-        return { partitionIndex, currentLeaderEpoch: -1, timestamp, maxNumOffsets: 1 };
-      });
       const request = {
         ...{ replicaId: -1, isolationLevel: 0, timeoutMs: requestTimeoutMs },
-        topics: [{ name: topic, partitions: asked }],
+        topics: asked.map(({ topic, partitions }) => ({
+          name: topic,
+          partitions: partitions.map((partitionIndex) => {
+            return { partitionIndex, currentLeaderEpoch: -1, timestamp, maxNumOffsets: 1 };
+          }),
+        })),
       };
       // One attempt: who leads may be another one by now.
       const answer = await this.#cluster.askOnce(listOffsets, request, { target, patience });
-      const told = answer.topics[0]?.partitions.filter(({ errorCode }) => errorCode === ErrorCode.NONE) ?? [];
-      return new Map(told.map(({ partitionIndex, offset }) => [partitionIndex, offset]));
+      const told = answer.topics.map(({ name, partitions }) => {
+        const good = partitions.filter(({ errorCode }) => errorCode === ErrorCode.NONE);
+        return [name, new Map(good.map(({ partitionIndex, offset }) => [partitionIndex, offset]))] as const;
+      });
+      return new Map(told);
     };
     try {
       const [starts, ends] = await Promise.all([at(startTimestamp), at(endTimestamp)]);
-      for (const partition of partitions) {
-        const [start, end] = [starts.get(partition), ends.get(partition)];
-        if (start !== undefined && end !== undefined) known.set(partition, { partition, start, end });
+      for (const { topic, partitions } of asked) {
+        for (const partition of partitions) {
+          const [start, end] = [starts.get(topic)?.get(partition), ends.get(topic)?.get(partition)];
+          if (start !== undefined && end !== undefined) tell(topic, { partition, start, end });
+        }
       }
     } catch (error) {
       if (!(error instanceof KafkaUnreachable)) throw error;
