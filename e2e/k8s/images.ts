@@ -3,7 +3,7 @@
  * images is reached: the programs with the libraries they load, no shell but in `tools`, as a user without rights.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { chmod, copyFile, cp, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, cp, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { createHash } from 'node:crypto';
 import {
@@ -108,13 +108,20 @@ async function systemLayer(): Promise<Layer> {
     for (const from of folders.filter((path) => existsSync(path) && !path.includes('/@types/'))) {
       const to = join(root, 'kafscale', relative(repository, from));
       await cp(from, to, { recursive: true, filter: (path) => !/\.(map|d\.[cm]?ts)$/.test(path) });
+      for (const addon of await nativeAddons(to)) await copyLibraries(addon, root);
     }
   });
 }
 
+/** Parts of packages that the loader of the system loads; those for another C library are not for this image. */
+async function nativeAddons(folder: string): Promise<string[]> {
+  const files = await readdir(folder, { recursive: true });
+  return files.filter((name) => name.endsWith('.node') && !name.includes('musl')).map((name) => join(folder, name));
+}
+
 const ours = /\/node_modules\/@kafscale\//;
 /** Raised when the same inputs shall become another layer. */
-const layoutVersion = '1';
+const layoutVersion = '2';
 
 /** What `make build` made of our packages, without their tests. */
 async function applicationLayer(folder: string): Promise<Layer> {
@@ -163,6 +170,10 @@ async function cachedLayer(name: string, recipe: string, fill: (root: string) =>
 async function copyProgram(program: string, root: string, to: string): Promise<void> {
   await mkdir(join(root, dirname(to)), { recursive: true });
   await copyFile(program, join(root, to));
+  await copyLibraries(program, root);
+}
+
+async function copyLibraries(program: string, root: string): Promise<void> {
   const libraries = (await runProgram('ldd', [program])).matchAll(/(?:=> |^\s*)(\/\S+)/gm);
   for (const [, library] of libraries) {
     const target = join(root, library!);

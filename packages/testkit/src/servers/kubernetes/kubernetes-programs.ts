@@ -5,8 +5,8 @@
 import { goPrograms, type GoPrograms } from '@kafscale/runtime';
 import { join } from 'node:path';
 
-/** 1.32: the newest line whose kubelet still runs on cgroup v1 and with containerd 1.6, and whose PodLifecycleSleepAction is on. */
-const kubernetesMinor = 32;
+/** 1.33: a line whose kubelet runs on cgroup v1 with containerd 1.6, and all of whose modules are served. */
+const kubernetesMinor = 33;
 const kubernetesPatch = 13;
 export const kubernetesVersion = `v1.${kubernetesMinor}.${kubernetesPatch}`;
 const helmVersion = 'v3.22.0';
