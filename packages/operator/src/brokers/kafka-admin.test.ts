@@ -226,6 +226,53 @@ describe('the admin client', () => {
     expect(await admin.offsets('gone')).toBeUndefined();
   });
 
+  it('asks for the settings that are named, of each topic its own', async () => {
+    const [broker] = await start(1);
+    broker.on(describeConfigs, ({ resources }) => ({
+      throttleTimeMs: 0,
+      results: resources.map(({ resourceType, resourceName }) => {
+        return { errorCode: 0, errorMessage: null, resourceType, resourceName, configs: [] };
+      }),
+    }));
+    await admin.configs(['t', 'u'], (name) => (name === 't' ? ['retention.ms'] : undefined));
+    expect(broker.asked.at(-1)!.request).toMatchObject({
+      resources: [
+        { resourceName: 't', configurationKeys: ['retention.ms'] },
+        { resourceName: 'u', configurationKeys: null },
+      ],
+    });
+  });
+
+  it('asks each leader once for the offsets of many topics', async () => {
+    const [first, second] = await start(2);
+    for (const broker of brokers) broker.on(metadataApi, metadataOf(brokers, { leaders: [] }));
+    const answer =
+      (refused: number) =>
+      ({ topics }: RequestOf<typeof listOffsets>) => ({
+        throttleTimeMs: 0,
+        topics: topics.map(({ name, partitions }) => ({
+          name,
+          partitions: partitions.map(({ partitionIndex, timestamp }) => ({
+            ...{ partitionIndex, errorCode: partitionIndex === refused ? NOT_LEADER_OR_FOLLOWER : 0 },
+            ...{ oldStyleOffsets: [], leaderEpoch: 0, timestamp: -1n, offset: timestamp === -2n ? 1 : 10 },
+          })),
+        })),
+      });
+    first.on(listOffsets, answer(-1));
+    second.on(listOffsets, answer(1));
+    const topicOf = (name: string, leaders: readonly number[]) => ({
+      ...{ name, topicId: 'AAAAAAAAAAAAAAAAAAAAAQ' },
+      partitions: leaders.map((leaderId, partition) => ({ partition, leaderId, leaderEpoch: 1 })),
+    });
+    const offsets = await admin.offsetsOf([topicOf('a', [0, 1]), topicOf('b', [1, 0, -1])]);
+    const told = (partition: number) => ({ partition, start: 1, end: 10 });
+    expect([...offsets]).toEqual([
+      ['a', [told(0)]],
+      ['b', [told(0), told(1)]],
+    ]);
+    expect([first.count(listOffsets), second.count(listOffsets)]).toEqual([2, 2]);
+  });
+
   it('leaves out partitions that nobody leads', async () => {
     const [broker] = await start(1, { deadlineMs: 300 });
     broker.on(metadataApi, metadataOf(brokers, { leaders: [-1, -1] }));
