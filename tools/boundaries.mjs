@@ -51,7 +51,7 @@ export const brokerLayers = {
 /** The same for the operator; `operator.ts`, `main.ts` and `index.ts` stand above all folders. */
 export const operatorLayers = {
   root: 'packages/operator/src',
-  layers: [['reconcile'], ['resources', 'brokers'], ['kube', 'api']],
+  layers: [['reconcile'], ['resources', 'brokers'], ['kube', 'api', 'etcd']],
   shared: ['metrics'],
 };
 
