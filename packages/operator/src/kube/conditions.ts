@@ -14,7 +14,7 @@ export interface Condition {
   readonly reason: string;
   readonly message: string;
   /** The generation of the object that was looked at. */
-  readonly observedGeneration?: number;
+  readonly observedGeneration?: number | undefined;
   /** RFC 3339, whole seconds. */
   readonly lastTransitionTime: string;
 }

@@ -84,4 +84,41 @@ export const metricDefinitions = {
     help: '1 while this operator holds the lease, 0 otherwise.',
     labels: ['name'],
   },
+  clusters: {
+    type: 'gauge',
+    name: 'kafscale_operator_clusters',
+    help: 'KafScaleCluster resources that the operator looks after.',
+    labels: [],
+  },
+  topics: {
+    type: 'gauge',
+    name: 'kafscale_operator_topics',
+    help: 'KafScaleTopic resources that the operator looks after.',
+    labels: [],
+  },
+  clusterCondition: {
+    type: 'gauge',
+    name: 'kafscale_operator_cluster_condition',
+    help: 'A condition of a cluster: 1 when true, 0 when false, -1 when nobody knows.',
+    labels: ['namespace', 'cluster', 'condition'],
+  },
+  scaleDowns: {
+    type: 'counter',
+    name: 'kafscale_operator_scale_down_total',
+    help: 'Brokers that were to go, by result: removed, forced, timed_out, not_answering, or another_went when Kubernetes took another pod than the drained one.',
+    labels: ['result'],
+  },
+  drainSeconds: {
+    type: 'histogram',
+    name: 'kafscale_operator_drain_seconds',
+    help: 'From the choice of a broker that is to go until the count was lowered.',
+    labels: [],
+    buckets: [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600],
+  },
+  informerFailures: {
+    type: 'gauge',
+    name: 'kafscale_operator_watch_failures',
+    help: 'Failures in a row to follow a kind of object; 0 while the operator sees every change.',
+    labels: ['kind'],
+  },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;

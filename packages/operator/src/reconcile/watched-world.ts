@@ -6,6 +6,7 @@ import type { Clock, Logger, Random } from '@kafscale/runtime';
 import {
   fieldManager,
   Informer,
+  instanceLabel,
   kinds,
   managedByLabel,
   objectKey,
@@ -14,6 +15,7 @@ import {
   type Kind,
   type KubeClient,
   type KubeObject,
+  type Pod,
   type Stored,
 } from '../kube/index.ts';
 import { clusterResource, topicResource, type KafScaleTopic } from './resource-kinds.ts';
@@ -33,6 +35,14 @@ export const topicsOfCluster = 'cluster';
 const byCluster: IndexFunction<KafScaleTopic> = ({ metadata, spec }) => {
   const name = (spec as { readonly clusterRef?: unknown } | undefined)?.clusterRef;
   return typeof name === 'string' ? [objectKey({ namespace: metadata.namespace, name })] : [];
+};
+
+/** Index of pods: by `namespace/cluster`. */
+export const podsOfCluster = 'cluster';
+
+const byInstance: IndexFunction<Pod> = ({ metadata }) => {
+  const name = metadata.labels?.[instanceLabel];
+  return name === undefined ? [] : [objectKey({ namespace: metadata.namespace, name })];
 };
 
 export type WatchedWorld = ReturnType<typeof watchWorld>;
@@ -67,7 +77,7 @@ export function watchWorld({ namespaces, ...common }: WatchSettings) {
   };
   const clusters = follow(clusterResource);
   const topics = follow(topicResource, { indexes: { [topicsOfCluster]: byCluster } });
-  const pods = follow(kinds.Pod, ours);
+  const pods = follow(kinds.Pod, { ...ours, indexes: { [podsOfCluster]: byInstance } });
   const all: readonly Followed[] = [clusters, topics, pods, ...Object.values(children)];
   return { clusters, topics, pods, children, all };
 }

@@ -176,7 +176,7 @@ function podSpec(plan: ClusterPlan): PodSpec {
 function container(plan: ClusterPlan): PodSpec['containers'][number] {
   const { spec } = plan;
   const { brokers } = spec;
-  const { pullPolicy } = brokers.image ?? {};
+  const { pullPolicy = plan.operator.brokerPullPolicy } = brokers.image ?? {};
   const { requests, limits } = brokers.resources ?? defaultResources;
   return {
     name: 'broker',

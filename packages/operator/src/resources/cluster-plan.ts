@@ -18,6 +18,8 @@ export interface OperatorSettings {
   /** `host:port` at which brokers report their load; none where the operator serves no metrics. */
   readonly metricsEndpoint?: string | undefined;
   readonly images: { readonly broker: string; readonly etcd: string };
+  /** Of the brokers, where the resource names none. */
+  readonly brokerPullPolicy?: 'Always' | 'IfNotPresent' | 'Never' | undefined;
   /** Of this release. */
   readonly version: string;
 }

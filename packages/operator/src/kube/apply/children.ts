@@ -74,6 +74,11 @@ export interface SyncOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ApplyChildOptions extends SyncOptions {
+  /** Only if nobody wrote the child since this state of it: a `conflict` otherwise. */
+  readonly resourceVersion?: string | undefined;
+}
+
 export class Children {
   readonly #client: KubeClient;
   readonly #caches: ReadonlyMap<string, ChildCache>;
@@ -104,7 +109,7 @@ export class Children {
   }
 
   /** Makes one child as it should be. */
-  async apply(owner: Owner, { kind, object }: Child, options: SyncOptions = {}): Promise<ChildOutcome> {
+  async apply(owner: Owner, { kind, object }: Child, options: ApplyChildOptions = {}): Promise<ChildOutcome> {
     const wanted = bounded(owner, { kind, object });
     const { metadata } = wanted;
     const key = `${kindId(kind)} ${objectKey(metadata)}`;
@@ -126,14 +131,27 @@ export class Children {
         'child is not as it should be',
       );
     }
+    const { resourceVersion, ...call } = options;
     const uid = live === undefined ? {} : { uid: live.metadata.uid };
+    const unchangedSince = resourceVersion === undefined ? {} : { resourceVersion };
     const applied = await this.#client.apply(
       kind,
-      { ...wanted, metadata: { ...metadata, ...uid } },
-      { ...options, force: true },
+      { ...wanted, metadata: { ...metadata, ...uid, ...unchangedSince } },
+      { ...call, force: true },
     );
     this.#writes.remember(key, { object: applied, asked: asked(wanted), rewritten: describe(wanted, applied) });
     return live === undefined ? 'created' : 'updated';
+  }
+
+  /** The child as it is: as the cache has it, or as our last write left it when the cache does not know that yet. */
+  async newest<T extends KubeObject>(
+    kind: Kind<T>,
+    name: ObjectName,
+    options: SyncOptions = {},
+  ): Promise<Stored<T> | undefined> {
+    const cached = this.#cacheOf(kind).get(name);
+    if (cached === undefined) return this.#client.find(kind, name, options);
+    return this.#writes.newest(`${kindId(kind)} ${objectKey(name)}`, cached) as Stored<T>;
   }
 
   /** Removes a child that is no longer wanted. True when there was one; somebody else's of that name is left alone. */

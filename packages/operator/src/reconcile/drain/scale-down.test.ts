@@ -99,6 +99,14 @@ test('marks go when as many are wanted again', () => {
   expect(step({ wanted: 3, pods })).toMatchObject({ type: 'release', pods: [{ name: 'b' }] });
 });
 
+test('marks stay until the pod is gone that the count no longer asks for', () => {
+  const pods = [pod('a'), pod('b', draining), pod('c')];
+  expect(step({ wanted: 2, replicas: 2, pods })).toMatchObject({ type: 'wait' });
+  expect(step({ wanted: 3, replicas: 3, pods: [...pods, pod('d')], isRollingOut: true })).toMatchObject({
+    type: 'release',
+  });
+});
+
 describe('a broker that cannot hand over in time', () => {
   const late = [pod('a'), pod('b', { ...draining, drainingSinceMs: nowMs - 2 * minute }), pod('c')];
 

@@ -44,7 +44,7 @@ export function nextStep(view: ScaleDownView): Step {
   const { wanted, replicas, isRollingOut } = view;
   const pods = view.pods.filter(isActive);
   const marked = pods.filter(({ drainingSinceMs }) => drainingSinceMs !== undefined);
-  if (wanted >= replicas) return marked.length > 0 ? { type: 'release', pods: marked } : { type: 'nothing' };
+  if (wanted >= replicas) return isEnough(view, pods, marked);
   if (isRollingOut) return blocked('RolloutRunning', 'brokers are being replaced; scaling down goes on afterwards');
   if (view.pods.some(({ isTerminating }) => isTerminating)) return { type: 'wait', for: 'a broker that is ending' };
   if (pods.length > replicas) return { type: 'wait', for: 'Kubernetes to take a pod away' };
@@ -52,6 +52,17 @@ export function nextStep(view: ScaleDownView): Step {
   if (others.length > 0) return { type: 'release', pods: others };
   if (pods.length < replicas) return lowerMissing(view, victim);
   return victim === undefined ? choose(view, pods) : goOn(view, pods, victim);
+}
+
+/** A broker that handed over and is about to be taken away keeps its marks: without them Kubernetes might take another one. */
+function isEnough(
+  { replicas, isRollingOut }: ScaleDownView,
+  pods: readonly BrokerPod[],
+  marked: readonly BrokerPod[],
+): Step {
+  if (marked.length === 0) return { type: 'nothing' };
+  if (pods.length > replicas && !isRollingOut) return { type: 'wait', for: 'Kubernetes to take a pod away' };
+  return { type: 'release', pods: marked };
 }
 
 const blocked = (reason: BlockedReason, message: string): Step => ({ type: 'blocked', reason, message });
