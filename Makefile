@@ -36,8 +36,8 @@ test-stores: $(INSTALLED) ## Every test of the stores on every etcd; SUITES=stor
 e2e-k8s: build ## Scenarios on a real Kubernetes with pods, on this machine or the one of KUBECONFIG; ONLY=pattern
 	$(TSX) e2e/k8s/run.ts pods
 
-e2e-operator: build ## Scenarios on a real API server and controllers, without pods; needs no rights
-	$(TSX) e2e/k8s/run.ts operator
+e2e-operator: $(INSTALLED) ## The operator on a real Kubernetes API server and controllers, without pods; needs no rights
+	SUITES=operator $(TSX) tools/test/run.ts
 
 k8s: build ## A real Kubernetes on this machine and a shell with kubectl and helm in it
 	$(TSX) e2e/k8s/run.ts shell

@@ -10,7 +10,7 @@ export default {
     ],
   },
   testMatch: ['<rootDir>/packages/*/src/**/*.test.ts', '<rootDir>/tools/**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.(int|integration)\\.test\\.ts$'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '\\.(int|integration|kube)\\.test\\.ts$'],
   // A busy machine is no fault of the code; what may hang is bounded by the runner.
   testTimeout: 60_000,
   // Modules of finished test files stay in a process (Jest's ESM mode frees them late), so workers are renewed as they grow.

@@ -15,14 +15,11 @@ import {
 } from '@kafscale/testkit';
 
 /** In the order in which somebody waits for them. */
-const controlPlanePrograms = {
+const programs = {
   'the API server and kubectl': kubeBinaries,
   etcd: () => buildEtcd(newestEtcdVersion),
   'controllers and scheduler': controllerBinaries,
   helm: helmBinary,
-};
-
-const nodePrograms = {
   'kubelet and kube-proxy': nodeBinaries,
   CoreDNS: coreDnsBinary,
   MinIO: () => buildMinio(),
@@ -31,12 +28,8 @@ const nodePrograms = {
 /** Told only what was not there already. */
 const worthTellingMs = 2_000;
 
-export async function buildEverything(
-  { node }: { readonly node: boolean },
-  progress: (text: string) => void,
-): Promise<void> {
-  const builds = { ...controlPlanePrograms, ...(node ? nodePrograms : {}) };
-  for (const [what, build] of Object.entries(builds)) {
+export async function buildEverything(progress: (text: string) => void): Promise<void> {
+  for (const [what, build] of Object.entries(programs)) {
     const startedMs = performance.now();
     await build();
     if (performance.now() - startedMs > worthTellingMs) progress(`built ${what}`);

@@ -1,26 +1,26 @@
 /**
- * `make e2e-k8s`, `make e2e-operator` and `make k8s`: builds what is missing, starts a Kubernetes of this machine or takes the one that
+ * `make e2e-k8s` and `make k8s`: builds what is missing, starts a Kubernetes of this machine or takes the one that
  * `KUBECONFIG` names, runs the scenarios or a shell there, and leaves nothing behind. The last line says how many passed and failed.
  */
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ControlPlane, helmBinary, kubeBinaries, repositoryFolder } from '@kafscale/testkit';
+import { helmBinary, kubeBinaries, repositoryFolder } from '@kafscale/testkit';
 import { buildEverything, installPackages } from './build.ts';
 import { Cluster } from './control-plane/cluster.ts';
 import { runInOwnNamespaces } from './control-plane/own-namespaces.ts';
 
-/** What each way to call this starts, and runs there. */
+/** What each way to call this runs in the cluster. */
 const modes = {
-  /** Scenarios whose pods really run. */
-  pods: { node: true, scenarios: 'e2e/k8s/pods' },
-  /** Scenarios of the API and its controllers; needs no rights. */
-  operator: { node: false, scenarios: 'e2e/k8s/operator' },
+  pods: { scenarios: 'e2e/k8s/pods' },
   /** A shell with kubectl and helm. */
-  shell: { node: true, scenarios: undefined },
+  shell: { scenarios: undefined },
 } as const;
 type Mode = keyof typeof modes;
+
+/** Images, probes and drains take their time; what may hang is bounded where it is waited for. */
+const testTimeoutMs = 600_000;
 
 const startedMs = performance.now();
 const progress = (text: string): void =>
@@ -53,7 +53,7 @@ async function runScenarios(mode: Mode, kubeconfig: string): Promise<number> {
     [
       ...[...jest, '--config', 'jest.e2e.config.js', scenarios],
       ...['--reporters', join(dirname(fileURLToPath(import.meta.url)), 'progress-reporter.js')],
-      ...['--json', '--outputFile', report],
+      ...['--json', '--outputFile', report, '--testTimeout', String(testTimeoutMs)],
       ...(chosen === undefined ? [] : ['--testNamePattern', chosen]),
     ],
     env,
@@ -73,16 +73,7 @@ interface Report {
   readonly numRuntimeErrorTestSuites: number;
 }
 
-async function withCluster(mode: Mode): Promise<number> {
-  const folder = process.env['KAFSCALE_NODE_FOLDER'];
-  if (folder === undefined) {
-    const controlPlane = await ControlPlane.start({ controllers: true });
-    try {
-      return await runScenarios(mode, controlPlane.kubeconfig);
-    } finally {
-      await controlPlane.close();
-    }
-  }
+async function withCluster(mode: Mode, folder: string): Promise<number> {
   const cluster = await Cluster.start(folder, progress);
   try {
     progress('the cluster is ready');
@@ -95,11 +86,10 @@ async function withCluster(mode: Mode): Promise<number> {
 async function main(mode: Mode): Promise<number> {
   const given = process.env['KUBECONFIG'] ?? '';
   if (given !== '') return runScenarios(mode, given);
-  if (process.env['KAFSCALE_NODE_FOLDER'] !== undefined) return withCluster(mode);
-  const { node } = modes[mode];
-  if (node) await installPackages();
-  await buildEverything({ node }, progress);
-  if (!node) return withCluster(mode);
+  const folder = process.env['KAFSCALE_NODE_FOLDER'];
+  if (folder !== undefined) return withCluster(mode, folder);
+  await installPackages();
+  await buildEverything(progress);
   return runInOwnNamespaces([process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), mode]);
 }
 

@@ -1,6 +1,6 @@
 /**
  * `make test`: every suite in order, with its time, and the sum as the last line. `SUITES=unit,lint` runs only these, some of which
- * run in no other way. With `CI=true` nothing may be skipped.
+ * run only when they are named; `ALSO=operator` adds such a one to the rest. With `CI=true` nothing may be skipped.
  */
 import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,15 +13,20 @@ import { isOnPath, isRoot, missingPrograms } from './toolchains.ts';
 const inCi = process.env['CI'] === 'true';
 const linesShownOfAFailure = 150;
 
+const namesIn = (variable: string): readonly string[] =>
+  (process.env[variable] ?? '').split(/[ ,]+/).filter((name) => name !== '');
+
 function chosenSuites(): readonly Suite[] {
-  const chosen = (process.env['SUITES'] ?? '').split(/[ ,]+/).filter((name) => name !== '');
-  const unknown = chosen.filter((name) => !suites.some((suite) => suite.name === name));
+  const chosen = namesIn('SUITES');
+  const added = namesIn('ALSO');
+  const unknown = [...chosen, ...added].filter((name) => !suites.some((suite) => suite.name === name));
   if (unknown.length > 0) {
     throw new Error(`no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}`);
   }
-  return chosen.length === 0
-    ? suites.filter(({ onRequest }) => onRequest !== true)
-    : suites.filter(({ name }) => chosen.includes(name));
+  return suites.filter(({ name, onRequest }) => {
+    const isChosen = chosen.length === 0 ? onRequest !== true : chosen.includes(name);
+    return isChosen || added.includes(name);
+  });
 }
 
 async function reasonToSkip(suite: Suite): Promise<string | undefined> {
