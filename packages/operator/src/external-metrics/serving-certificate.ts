@@ -17,6 +17,8 @@ export interface CertificateWish {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly random: Random;
+  /** What its owner does; `server` unless set. */
+  readonly role?: 'server' | 'client';
 }
 
 const tag = { boolean: 0x01, integer: 0x02, bits: 0x03, octets: 0x04, oid: 0x06, utf8: 0x0c, utcTime: 0x17 } as const;
@@ -28,9 +30,15 @@ const context = (number: number, isConstructed = true) => (isConstructed ? 0xa0 
 const ecdsaWithSha256 = [1, 2, 840, 10045, 4, 3, 2];
 const commonName = [2, 5, 4, 3];
 const [keyUsage, subjectAltName, basicConstraints, extendedKeyUsage] = [15, 17, 19, 37].map((id) => [2, 5, 29, id]);
-const serverAuth = [1, 3, 6, 1, 5, 5, 7, 3, 1];
+const roles = { server: [1, 3, 6, 1, 5, 5, 7, 3, 1], client: [1, 3, 6, 1, 5, 5, 7, 3, 2] } as const;
 
-export function makeCertificate({ names, notBeforeMs, notAfterMs, random }: CertificateWish): ServingCertificate {
+export function makeCertificate({
+  names,
+  notBeforeMs,
+  notAfterMs,
+  random,
+  role = 'server',
+}: CertificateWish): ServingCertificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const serial = random.bytes(16);
   serial[0] = (serial[0]! & 0x3f) | 0x40; // positive, and of 16 bytes
@@ -39,7 +47,7 @@ export function makeCertificate({ names, notBeforeMs, notAfterMs, random }: Cert
   const extensions = [
     extension(basicConstraints!, true, der(sequence)),
     extension(keyUsage!, true, der(tag.bits, Buffer.from([7, 0x80]))), // digitalSignature
-    extension(extendedKeyUsage!, false, der(sequence, oid(serverAuth))),
+    extension(extendedKeyUsage!, false, der(sequence, oid(roles[role]))),
     extension(subjectAltName!, false, der(sequence, ...names.map((dns) => der(context(2, false), Buffer.from(dns))))),
   ];
   const toBeSigned = der(
