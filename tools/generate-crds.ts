@@ -2,7 +2,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { crdFiles } from './crds.ts';
 
-await mkdir(new URL('../crds/', import.meta.url), { recursive: true });
+for (const folder of ['crds', 'charts/kafscale/templates/crds']) {
+  await mkdir(new URL(`../${folder}/`, import.meta.url), { recursive: true });
+}
 for (const { path, text } of crdFiles()) {
   await writeFile(new URL(`../${path}`, import.meta.url), text);
   console.log(path);
