@@ -295,4 +295,9 @@ const clusterStatus = z.strictObject({
 export const clusterSchema = { spec: clusterSpec, status: clusterStatus };
 
 export type KafScaleClusterSpec = z.output<typeof clusterSpec>;
+export type ManagedEtcdSpec = z.output<typeof managedEtcd>;
+
+/** Of the etcd that the operator runs; what the resource leaves open is as the schema has it. Undefined where somebody else runs one. */
+export const managedEtcdOf = ({ etcd: { endpoints, managed } }: KafScaleClusterSpec): ManagedEtcdSpec | undefined =>
+  endpoints.length > 0 ? undefined : (managed ?? managedEtcd.parse({}));
 export type KafScaleClusterStatus = z.output<typeof clusterStatus>;

@@ -7,7 +7,7 @@ import type { Clock, Logger } from '@kafscale/runtime';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ConnectEtcd, EtcdMembership } from './etcd-client.ts';
+import { EtcdCallError, type ConnectEtcd, type EtcdMembership } from './etcd-client.ts';
 import { clusterIdOf } from './member-identity.ts';
 import {
   addressesOf,
@@ -63,17 +63,20 @@ export async function prepareMember(
   for (;;) {
     const decision = await member.decide();
     logger.info({ member: settings.member, decision: decision.type }, 'decided how to start');
-    if (await member.act(decision)) return decision.type;
-    if (decision.type === 'wait') {
-      if (clock.monotonicMs() >= endMs) {
-        throw new MemberNotReady(
-          `${settings.member} cannot start: ${decision.because}. docs/operations/etcd.md says what to do.`,
-        );
-      }
-      await clock.sleep(retryMs);
+    const outcome = await member.act(decision);
+    if (outcome === 'ready') return decision.type;
+    if (outcome === 'again') continue;
+    if (clock.monotonicMs() >= endMs) {
+      throw new MemberNotReady(
+        `${settings.member} cannot start: ${outcome.waitsFor}. docs/operations/etcd.md says what to do.`,
+      );
     }
+    await clock.sleep(retryMs);
   }
 }
+
+/** `again`: what is there changed, decide anew. */
+type Outcome = 'ready' | 'again' | { readonly waitsFor: string };
 
 class MemberVolume {
   readonly #settings: PrepareSettings;
@@ -104,37 +107,33 @@ class MemberVolume {
     });
   }
 
-  /** True when etcd can start. */
-  async act(decision: StartDecision): Promise<boolean> {
+  async act(decision: StartDecision): Promise<Outcome> {
     switch (decision.type) {
       case 'start':
         await this.#writeConfig(undefined);
-        return true;
+        return 'ready';
       case 'set-aside':
         await this.#setAside(decision.because);
-        return false;
+        return 'again';
       case 'join':
         await this.#join(decision.peers);
-        return true;
+        return 'ready';
       case 'replace': {
         const { id } = decision.lost;
         this.#dependencies.logger.warn({ memberId: id }, 'the data of this member is gone; it takes a new place');
-        await this.#ofPeers((client) => client.remove(id));
-        return false;
+        return this.#ofPeers((client) => client.remove(id));
       }
-      case 'add': {
-        await this.#ofPeers((client) => client.addLearner(this.#peerUrl));
-        return false;
-      }
+      case 'add':
+        return this.#ofPeers((client) => client.addLearner(this.#peerUrl));
       case 'bootstrap':
         await this.#note(this.#firstClusterId());
         await this.#writeConfig(undefined);
-        return true;
+        return 'ready';
       case 'restore':
         await this.#restore(this.#settings.plan.restoreFrom!);
-        return true;
+        return 'ready';
       case 'wait':
-        return false;
+        return { waitsFor: decision.because };
     }
   }
 
@@ -161,16 +160,16 @@ class MemberVolume {
     return answers.find((answer) => answer.status === 'fulfilled')?.value;
   }
 
-  /** A change that etcd refuses for now, such as a second learner, is tried again by the next start. */
-  async #ofPeers(ask: (client: ReturnType<ConnectEtcd>) => Promise<unknown>): Promise<void> {
+  /** A change that etcd refuses for now, such as a second learner or one while members have only just met, is asked for again. */
+  async #ofPeers(ask: (client: ReturnType<ConnectEtcd>) => Promise<unknown>): Promise<Outcome> {
     const peer = await this.#askPeers();
+    if (peer === undefined) return { waitsFor: 'the other members have no quorum' };
     try {
-      if (peer !== undefined) await ask(peer.client);
+      await ask(peer.client);
+      return 'again';
     } catch (error) {
-      throw new MemberNotReady(
-        `${this.#settings.member} cannot start yet: ${error instanceof Error ? error.message : String(error)}`,
-        { cause: error },
-      );
+      if (error instanceof EtcdCallError) return { waitsFor: error.message };
+      throw error;
     }
   }
 

@@ -121,4 +121,58 @@ export const metricDefinitions = {
     help: 'Failures in a row to follow a kind of object; 0 while the operator sees every change.',
     labels: ['kind'],
   },
+  etcdSize: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_db_total_size_bytes',
+    help: 'Size of the database file of a member of a managed etcd.',
+    labels: ['namespace', 'cluster', 'member'],
+  },
+  etcdInUse: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_db_in_use_bytes',
+    help: 'Bytes of it that are in use; the rest is free for new writes.',
+    labels: ['namespace', 'cluster', 'member'],
+  },
+  etcdSizeHigh: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_db_size_high',
+    help: '1 while three quarters of the quota are in use.',
+    labels: ['namespace', 'cluster', 'member'],
+  },
+  etcdNoSpace: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_nospace_alarm',
+    help: '1 while a managed etcd refuses writes because its quota is used up.',
+    labels: ['namespace', 'cluster'],
+  },
+  etcdSnapshotAge: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_snapshot_age_seconds',
+    help: 'Age of the newest snapshot of a managed etcd; missing before the first.',
+    labels: ['namespace', 'cluster'],
+  },
+  etcdSnapshotLastSuccess: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_snapshot_last_success_timestamp',
+    help: 'Time of the newest snapshot, seconds since the Unix epoch; missing before the first.',
+    labels: ['namespace', 'cluster'],
+  },
+  etcdSnapshotLastSchedule: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_snapshot_last_schedule_timestamp',
+    help: 'When a snapshot was begun last, seconds since the Unix epoch; missing before the first.',
+    labels: ['namespace', 'cluster'],
+  },
+  etcdSnapshotStale: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_snapshot_stale',
+    help: '1 while there is no snapshot as young as the resource asks for.',
+    labels: ['namespace', 'cluster'],
+  },
+  etcdSnapshotSuccess: {
+    type: 'gauge',
+    name: 'kafscale_operator_etcd_snapshot_success',
+    help: '1 when the last attempt to take a snapshot succeeded, 0 when it failed or there was none.',
+    labels: ['namespace', 'cluster'],
+  },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;

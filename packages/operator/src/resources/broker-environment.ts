@@ -42,7 +42,8 @@ function fromBrokers({ advertisedHost, advertisedPort, drainTimeoutSeconds }: Ka
   };
 }
 
-function fromS3(s3: KafScaleClusterSpec['s3']) {
+/** Where records are stored, and everything else that lies in the bucket. */
+export function fromS3(s3: KafScaleClusterSpec['s3']): Readonly<Record<string, Value>> {
   return {
     KAFSCALE_S3_BUCKET: s3.bucket,
     KAFSCALE_S3_REGION: s3.region,
@@ -107,6 +108,10 @@ const s3SecretKeys = [
 ];
 const etcdSecretKeys = ['KAFSCALE_ETCD_USERNAME', 'KAFSCALE_ETCD_PASSWORD'];
 
+/** None where the pods' workload identity is used. */
+export const s3Credentials = ({ credentialsSecretRef }: KafScaleClusterSpec['s3']) =>
+  credentialsSecretRef === undefined ? [] : s3SecretKeys.map((key) => fromSecret(credentialsSecretRef.name, key));
+
 /** Variables that each pod reads of itself or from secrets. Single keys, so that a secret cannot set any other variable. */
 export function podEnvironment({ s3, etcd }: KafScaleClusterSpec) {
   const ofPod = (name: string, fieldPath: string) => ({
@@ -119,9 +124,7 @@ export function podEnvironment({ s3, etcd }: KafScaleClusterSpec) {
     ofPod('POD_IP', 'status.podIP'),
     // Kubernetes copies the node's zone to the pod, from 1.35 on; empty before.
     ofPod('KAFSCALE_RACK', "metadata.labels['topology.kubernetes.io/zone']"),
-    ...(s3.credentialsSecretRef === undefined
-      ? []
-      : s3SecretKeys.map((key) => fromSecret(s3.credentialsSecretRef!.name, key))),
+    ...s3Credentials(s3),
     ...(etcd.credentialsSecretRef === undefined
       ? []
       : etcdSecretKeys.map((key) => fromSecret(etcd.credentialsSecretRef!.name, key))),
