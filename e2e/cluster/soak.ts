@@ -27,7 +27,7 @@ const requestsPerSecond = (megabytesPerSecond * 1e6) / (batchBytes * partitionsP
 /** What waits for its answer; beyond it the load is late, and says so in what it achieved. */
 const maxOutstanding = 400;
 const sampleMs = 10_000;
-/** Records live so long, so that a run of an hour fits on a disk. */
+/** Records live so long, and garbage little longer, so that a run of an hour fits on a disk: about 30 GB. */
 const retentionMs = 240_000;
 const growthAllowed = 1.1;
 const settledAfterSeconds = 600;
@@ -239,10 +239,11 @@ const cluster = await ClusterUnderTest.start({
   env: {
     KAFSCALE_ETCD_QUOTA_BYTES: String(quotaMiB * 2 ** 20),
     KAFSCALE_RETENTION_CHECK_INTERVAL_MS: '30000',
-    KAFSCALE_GC_INTERVAL_MS: '60000',
-    KAFSCALE_GC_GRACE_MS: '120000',
+    KAFSCALE_CHECKPOINT_INTERVAL_MS: '60000',
+    KAFSCALE_GC_INTERVAL_MS: '30000',
+    KAFSCALE_GC_GRACE_MS: '60000',
     KAFSCALE_GC_READER_GRACE_MS: '30000',
-    KAFSCALE_GC_DELETES_PER_SECOND: '200',
+    KAFSCALE_GC_DELETES_PER_SECOND: '1000',
   },
 });
 const client = new ClusterClient(() => cluster.running);
