@@ -7,6 +7,7 @@ import { PartitionLog, type Extent, type PartitionIdentity, type RecoveredPartit
 import { PartitionLogs } from '../log/partition-logs.ts';
 import { HotTail, type HeldBytes } from '../log/read/hot-tail.ts';
 import { StoredLogStarts } from '../log/stored-log-starts.ts';
+import { KnownFlushes } from '../log/upkeep/known-flushes.ts';
 import { recoverPartitions } from '../log/upkeep/recovery.ts';
 import { LogAppender } from '../log/write/log-appender.ts';
 import type { AppendOutcome, SettledListener } from '../log/write/pending-batch.ts';
@@ -42,6 +43,8 @@ export interface ProcessDependencies {
   readonly report: Report;
   /** Whether processes may crash by themselves. */
   readonly mayCrash: () => boolean;
+  /** Memory for what it knows beforehand of all flushes; undefined for none. */
+  readonly knownBytes: number | undefined;
 }
 
 /** A batch that was taken and has no outcome yet. */
@@ -60,6 +63,7 @@ export class SimulatedProcess {
   readonly ownership: Ownership;
   readonly #dependencies: ProcessDependencies;
   readonly #appender: LogAppender;
+  readonly #known: KnownFlushes | undefined;
   readonly #logStarts: StoredLogStarts;
   readonly #imageListeners = new Set<(change: ImageChange) => void>();
   /** Partitions that others should have, as this process sees it; the rest it should have itself. */
@@ -116,6 +120,14 @@ export class SimulatedProcess {
         uploadDeadlineMs: 800,
       },
     });
+    const { knownBytes } = dependencies;
+    this.#known =
+      knownBytes === undefined
+        ? undefined
+        : new KnownFlushes({
+            ...{ store: this.#noteShelves(store), objectStore, clock: line.clock, budgetBytes: knownBytes },
+            callDeadlineMs: sessionSettings.callDeadlineMs,
+          });
     this.ownership = new Ownership({
       store,
       lane: session.lane('data'),
@@ -152,6 +164,7 @@ export class SimulatedProcess {
   }
 
   changed(): void {
+    this.#known?.keepUp({ everything: this.#dependencies.random.int(2) === 0 }).catch(() => undefined);
     for (const listener of this.#imageListeners) listener({ topicIds: undefined });
   }
 
@@ -252,6 +265,7 @@ export class SimulatedProcess {
       objectStore,
       clock: this.line.clock,
       callDeadlineMs: sessionSettings.callDeadlineMs,
+      known: this.#known,
     });
     for (const [index, { topicId, topicName, partition, record }] of acquired.entries()) {
       const result = results[index]!;

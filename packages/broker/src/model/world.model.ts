@@ -43,6 +43,9 @@ export interface ScheduleResult {
   readonly events: EventCounts;
 }
 
+/** By the order of starts: nothing is known beforehand, or all that has room. */
+const knownBytes = [undefined, 2 ** 20, 3_000];
+
 /** Plays the schedule that `seed` stands for; it ends early at the first violation. */
 export async function runSchedule(seed: number, steps = 50): Promise<ScheduleResult> {
   const world = new World(seed);
@@ -238,6 +241,7 @@ class World implements ScheduleResult {
       events: this.events,
       report: (kind, detail) => this.violations.push({ kind, detail }),
       mayCrash: () => this.#weather.faultRate > 0,
+      knownBytes: knownBytes[this.#starts % knownBytes.length],
     });
     this.#processes.set(incarnation, process);
     await process.own();

@@ -42,6 +42,7 @@ export class FlushIndex {
   readonly #flushes = new Map<number, IndexedFlush>();
   readonly #sources = new Map<SourceId, OpenSource>();
   #nextFlush = 0;
+  #removals = 0;
   #extentBytes = 0;
   #partitionCount = 0;
   #deadBytes = 0;
@@ -56,6 +57,11 @@ export class FlushIndex {
     return this.#deadBytes;
   }
 
+  /** How many sources that were whole have been removed: while it is the same, whoever knows a source finds it. */
+  get removals(): number {
+    return this.#removals;
+  }
+
   get sourceIds(): Iterable<SourceId> {
     return this.#sources.keys();
   }
@@ -66,9 +72,12 @@ export class FlushIndex {
     return source?.isWhole === true ? source : undefined;
   }
 
-  /** `pause` is waited for before each flush, with how much is to be scanned. Throws DecodeError; nothing of the source is in then. */
+  /**
+   * A source that is not in yet. `pause` is waited for before each flush, with how much is to be scanned. Throws DecodeError; nothing of
+   * the source is in then.
+   */
   async add(id: SourceId, flushes: readonly EncodedFlush[], pause: (bytes: number) => Promise<void>): Promise<void> {
-    this.remove(id);
+    if (this.#sources.has(id)) throw new Error(`${id} is in already`);
     const source: OpenSource = { id, flushes: [], sizeBytes: 0, isWhole: false };
     this.#sources.set(id, source);
     for (const { objectKey, description } of flushes) {
@@ -91,9 +100,12 @@ export class FlushIndex {
     this.#sources.delete(id);
     for (const flush of source.flushes) this.#flushes.delete(flush);
     this.#deadBytes += source.sizeBytes;
+    if (source.isWhole) this.#removals += 1;
   }
 
   clear(): void {
+    this.#removals += 1;
+    for (const partitions of this.#topics.values()) partitions.clear();
     this.#topics.clear();
     this.#flushes.clear();
     this.#sources.clear();

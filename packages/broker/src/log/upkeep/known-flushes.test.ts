@@ -139,4 +139,27 @@ describe('what is known of flushes', () => {
     await fixture.clock.advanceAsync(100);
     await done;
   });
+
+  it('is not learnt a second time by whoever found it missing before', async () => {
+    const { fixture, known, look, reads } = await setUp();
+    await fixture.put('a', [{ from: 0, to: 3 }], { footer: true });
+    const { revision } = await fixture.inner.range({ key: 'x' });
+    let keepingUp: Promise<void> | undefined;
+    await known.at(
+      revision,
+      () => undefined,
+      async () => {
+        await fixture.put('a', [{ from: 3, to: 4 }], { footer: true });
+        keepingUp = known.keepUp({ everything: true });
+        for (let tick = 0; tick < 50; tick += 1) await Promise.resolve();
+        await look();
+      },
+    );
+    reads.splice(0);
+    const done = expect(keepingUp).resolves.toBeUndefined();
+    await fixture.clock.advanceAsync(100);
+    await done;
+    expect(reads).toEqual([]);
+    expect((await look()).extents).toEqual(['a-0:0-3', 'a-1:3-4']);
+  });
 });

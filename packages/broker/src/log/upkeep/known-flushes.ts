@@ -86,7 +86,7 @@ export class KnownFlushes {
   async at<T>(revision: Revision, unknown: (kv: KeyValue) => void, use: (view: KnownView) => Promise<T>): Promise<T> {
     this.#views += 1;
     try {
-      await Promise.all(this.#loading.values());
+      await Promise.allSettled(this.#loading.values());
       const keys = await this.#keysAt(revision);
       const unknownIds = new Set<string>();
       await this.#learn(keys, revision, {
@@ -101,8 +101,14 @@ export class KnownFlushes {
         if (source !== undefined && !unknownIds.has(source.id)) present.add(source);
         else if (!unknownIds.has(idOf(key))) throw new Error(`${key.key} is neither known nor told to be unknown`);
       }
+      const { removals } = this.#index;
       return await use({
-        read: (topicId, partition, above, take) => this.#index.read(topicId, partition, present, above, take),
+        read: (topicId, partition, above, take) => {
+          // Silently fewer extents could be a log with an end that is too low: acknowledged records would be written over.
+          if (this.#index.removals !== removals)
+            throw new Error('flushes were forgotten while a takeover rested on them');
+          this.#index.read(topicId, partition, present, above, take);
+        },
         pause: this.#pause,
       });
     } finally {
@@ -123,7 +129,8 @@ export class KnownFlushes {
     const settled = this.#settledRevision(revision);
     const wanted = everything ? keys : keys.filter((key) => isShelf(key) || key.modRevision <= settled);
     await this.#learn(wanted, revision, { turn: () => this.#untilNoView() });
-    await this.#untilNoView();
+    do await this.#untilNoView();
+    while (this.#views > 0);
     // From here to the end of the turn nobody rests on what is removed.
     const present = new Set(keys.map(idOf));
     for (const id of [...this.#index.sourceIds]) if (!present.has(id) && !this.#loading.has(id)) this.#index.remove(id);
@@ -184,9 +191,10 @@ export class KnownFlushes {
     return this.#index.sizeBytes >= this.#dependencies.budgetBytes;
   }
 
-  /** Once at a time for each key. What is lost stays unknown. */
+  /** Once for each key, which others may have done since it was found missing. What is lost stays unknown. */
   #load(kv: KeyValue): Promise<void> {
     const id = idOf(kv);
+    if (this.#index.source(id) !== undefined) return Promise.resolve();
     const before = this.#loading.get(id);
     if (before !== undefined) return before;
     const load = async () => {

@@ -24,6 +24,7 @@ import { LogAppender } from '../write/log-appender.ts';
 import type { AppendOutcome, BatchToAppend } from '../write/pending-batch.ts';
 import type { DeadExtentsDependencies } from './dead-extents.ts';
 import type { RecordChange } from './folding.ts';
+import { KnownFlushes } from './known-flushes.ts';
 import { recoverPartitions } from './recovery.ts';
 import { StorageTiers } from './storage-tiers.ts';
 
@@ -46,6 +47,8 @@ export interface TiersBrokerDependencies {
   readonly objectStore: ObjectStore;
   readonly image: DeadExtentsDependencies['image'];
   readonly isController: () => boolean;
+  /** Memory for what it knows beforehand of all flushes; undefined for none. */
+  readonly knownBytes: number | undefined;
 }
 
 interface Held {
@@ -62,6 +65,7 @@ export class TiersBroker {
   readonly store: FaultyMetadataStore;
   readonly objects: FaultyObjectStore;
   readonly tiers: StorageTiers;
+  readonly known: KnownFlushes | undefined;
   crashed = false;
   readonly #dependencies: TiersBrokerDependencies;
   readonly #appender: LogAppender;
@@ -84,6 +88,9 @@ export class TiersBroker {
     this.store = store;
     this.#dependencies = dependencies;
     this.objects = new FaultyObjectStore(objectStore, { clock });
+    const { metadataStore, knownBytes } = dependencies;
+    const reading = { store: metadataStore, objectStore: this.objects, clock, callDeadlineMs };
+    this.known = knownBytes === undefined ? undefined : new KnownFlushes({ ...reading, budgetBytes: knownBytes });
     const hotTail = new HotTail(2_000);
     let unique = 0;
     const nextUnique = () => `${incarnation}u${(unique += 1)}`;
@@ -167,6 +174,7 @@ export class TiersBroker {
       try {
         const [result] = await recoverPartitions([{ topicId, partition, record }], revision, {
           ...{ store: metadataStore, objectStore: this.objects, clock, callDeadlineMs },
+          known: this.known,
         });
         if (result!.fault !== undefined) throw new Error(`${topicId}-${partition} does not tile: ${result!.fault}`);
         this.#held.set(keyOf(topicId, partition), { record, modRevision: revision });

@@ -18,6 +18,8 @@ import { readShelf } from './stored-manifests.ts';
 import { TiersBroker, tiersNames, type ModelTopic } from './tiers-broker.model.ts';
 
 const partitionCount = 3;
+/** By the order of starts: nothing is known beforehand, or all that has room. */
+const knownBytes = [2 ** 20, undefined, 4_000];
 const callDeadlineMs = 2_000;
 
 interface Producer {
@@ -67,6 +69,7 @@ export class TiersWorld {
       void this.#act().catch((error: unknown) => this.#met(error));
       await this.clock.advanceAsync([0, 5, 40, 300, 2_000, 9_000][this.#random.int(6)]!);
       if (step % 10 === 0) await this.#refreshMirror();
+      if (step % 3 === 0) this.#keepUp(step);
       if (step % 25 === 24) await this.#collectGarbage();
     }
     await this.#settle();
@@ -117,6 +120,7 @@ export class TiersWorld {
     const broker = await TiersBroker.start({
       ...{ incarnation, clock: this.clock, random, metadataStore: this.#store, objectStore: this.objects },
       isController: () => this.#living[0]?.incarnation === incarnation,
+      knownBytes: knownBytes[this.#started % knownBytes.length],
       image: {
         partition: (topicId, partition) => {
           const record = this.#mirror.get(metadataKeys.partition(topicId, partition));
@@ -250,6 +254,12 @@ export class TiersWorld {
       this.#books.delete(`${topic.topicId}/${partition}`);
     }
     this.#makeTopic(topic.name);
+  }
+
+  /** One broker learns of flushes beforehand, all or only those that have settled. */
+  #keepUp(step: number): void {
+    const broker = this.#living[step % Math.max(1, this.#living.length)];
+    broker?.known?.keepUp({ everything: step % 2 === 0 }).catch((error: unknown) => this.#met(error));
   }
 
   async #compact(): Promise<void> {

@@ -99,6 +99,93 @@ const plants: readonly TiersPlant[] = [
     ],
     shows: /is next|ends at/,
   },
+  {
+    name: 'tiers-known-believed',
+    bug: 'what is known beforehand is believed, whether its key is still there or not',
+    edits: [
+      {
+        file: 'log/upkeep/known-flushes.ts',
+        replace: `      return await use({`,
+        by: `      for (const id of this.#index.sourceIds) {
+        const source = this.#index.source(id);
+        if (source !== undefined) present.add(source);
+      }
+      return await use({`,
+      },
+    ],
+    shows: /is next/,
+  },
+  {
+    name: 'tiers-known-missed',
+    bug: 'a manifest that came after flushes were learnt beforehand is missed',
+    edits: [
+      {
+        file: 'log/upkeep/known-flushes.ts',
+        replace: `      const keys = await this.#keysAt(revision);
+      const unknownIds`,
+        by: `      const listed = await this.#keysAt(revision);
+      const before = new Set([...this.#index.sourceIds].map((id) => id.split('@')[0]));
+      const keys = before.size === 0 ? listed : listed.filter(({ key }) => isShelf({ key }) || before.has(key));
+      const unknownIds`,
+      },
+    ],
+    shows: /is next|ends at/,
+  },
+  {
+    name: 'tiers-known-untold',
+    bug: 'flushes that there is no memory for are left out of a takeover',
+    edits: [
+      {
+        file: 'log/upkeep/known-flushes.ts',
+        replace: `          unknown(kv);`,
+        by: `          if (kv.value.length < 0) unknown(kv);`,
+      },
+    ],
+    shows: /is next|ends at|given out twice/,
+  },
+  {
+    name: 'tiers-known-removed',
+    bug: 'what is known is forgotten while a takeover rests on it',
+    edits: [
+      {
+        file: 'log/upkeep/known-flushes.ts',
+        replace: `    while (this.#views > 0) await this.#dependencies.clock.sleep(waitForViewsMs);`,
+        by: `    await this.#dependencies.clock.sleep(0 * waitForViewsMs);`,
+      },
+    ],
+    shows: /is next|ends at|neither known|were forgotten/,
+  },
+  {
+    name: 'tiers-known-again',
+    bug: 'what is known is learnt a second time while a takeover rests on it',
+    edits: [
+      {
+        file: 'log/upkeep/known-flushes.ts',
+        replace: `    if (this.#index.source(id) !== undefined) return Promise.resolve();\n`,
+        by: `    void Promise;\n`,
+      },
+      {
+        file: 'log/upkeep/flush-index.ts',
+        replace: `    if (this.#sources.has(id)) throw new Error(\`\${id} is in already\`);`,
+        by: `    this.remove(id);`,
+      },
+    ],
+    shows: /is next|ends at|neither known|were forgotten/,
+  },
+  {
+    name: 'tiers-known-packed',
+    bug: 'a packed extent continues what one of another epoch said',
+    edits: [
+      {
+        file: 'log/upkeep/packed-extents.ts',
+        replace: `  last.leaderEpoch = leaderEpoch;
+  last.nextOffset = nextOffset;`,
+        by: `  if (isWanted || leaderEpoch === last.leaderEpoch) last.leaderEpoch = leaderEpoch;
+  last.nextOffset = nextOffset;`,
+      },
+    ],
+    shows: /leader epoch|is next/,
+  },
 ];
 
 describe('the model of the tiers finds', () => {
