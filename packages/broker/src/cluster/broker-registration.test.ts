@@ -32,7 +32,7 @@ describe('registering a broker', () => {
     expect(items[0]?.leaseId).toBe(session.leaseId);
     expect(metadata.BrokerRecord.decode(items[0]!.value)).toEqual({
       ...{ incarnation: 'a', ...endpoint },
-      ...{ draining: false, readOnly: false },
+      ...{ draining: false, readOnly: false, cordoned: false, drained: [] },
     });
   });
 

@@ -114,7 +114,9 @@ export class HeldRecords {
     } catch (error) {
       // One that somebody else has written must not keep the others from being stored.
       if (group.length > 1 && error instanceof MetadataError && error.kind !== 'fenced') {
-        for (const single of group) await this.#store([single], outcomes);
+        const half = Math.ceil(group.length / 2);
+        await this.#store(group.slice(0, half), outcomes);
+        await this.#store(group.slice(half), outcomes);
       } else for (const { index } of group) outcomes[index] = error as Error;
     }
   }
