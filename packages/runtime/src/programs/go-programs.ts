@@ -44,7 +44,8 @@ export async function goPrograms(settings: GoPrograms, announce = onStandardErro
     try {
       for (const [program, mainPackage] of Object.entries(programs)) {
         const args = ['build', '-mod=mod', '-p=2', '-buildvcs=false', '-trimpath', `-ldflags=${linkerFlags.join(' ')}`];
-        await runProgram('go', [...args, '-o', program, mainPackage], {
+        // Others measure and wait for answers beside it.
+        await runProgram('nice', ['-n', '15', 'go', ...args, '-o', program, mainPackage], {
           cwd: folder,
           env: { CGO_ENABLED: '0', GOFLAGS: '' },
           timeoutMs: buildMinutes * 60_000,
