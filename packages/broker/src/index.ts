@@ -2,7 +2,7 @@ export { startBroker, type BrokerDependencies, type RunningBroker } from './brok
 export { startEmbeddedCluster, type EmbeddedCluster } from './embedded-cluster.ts';
 export { metricDefinitions, type MetricDefinition } from './metrics/metric-definitions.ts';
 export { createMetrics } from './metrics/metrics.ts';
-export { openStores, type Stores } from './open-stores.ts';
+export { openBucket, openStores, type Stores } from './open-stores.ts';
 export {
   rebuildStores,
   restoreFromStores,

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { EmbeddedMetadataStore } from './metadata/embedded-metadata-store.ts';
 import { openEtcd } from './metadata/etcd/open-etcd.ts';
 import type { MetadataStore } from './metadata/metadata-store.ts';
-import type { BrokerMetrics } from './metrics/metrics.ts';
+import { createMetrics, type BrokerMetrics } from './metrics/metrics.ts';
 import { FolderObjectStore } from './storage/folder-object-store.ts';
 import { HealthObjectStore } from './storage/health-object-store.ts';
 import { InstrumentedObjectStore, type ObjectStoreObservation } from './storage/instrumented-object-store.ts';
@@ -45,6 +45,12 @@ export async function openStores(
     await metadataStore.close();
     throw error;
   }
+}
+
+/** The object store alone, for who keeps something beside the brokers' objects. Throws StorageError with what to do about it. */
+export async function openBucket(config: BrokerConfig, dependencies: StoreDependencies): Promise<ObjectStore> {
+  const metrics = createMetrics();
+  return openObjectStore(config, dependencies, metrics, healthOf(config, dependencies, metrics));
 }
 
 function openMetadataStore(config: BrokerConfig, dependencies: StoreDependencies): Promise<MetadataStore> {

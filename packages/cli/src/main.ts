@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { readFileSync } from 'node:fs';
 import type { ClusterOptions } from './commands/cluster.ts';
 import type { DevOptions } from './commands/dev.ts';
+import { addEtcdCommands } from './etcd-commands.ts';
 import { addMaintenanceCommands } from './maintenance-commands.ts';
 import { CommandError, print, printError } from './output.ts';
 
@@ -162,6 +163,7 @@ Records stay where they are: docs/operations/migrating.md says how to bring them
     });
 
   addMaintenanceCommands(program);
+  addEtcdCommands(program);
   return program;
 }
 

@@ -7,7 +7,10 @@ import { byVariable, explainConfigError, explainFailure, placeOf } from './expla
 import { CommandError } from './output.ts';
 
 /** Errors whose message tells what to do next. */
-const plainErrors: ReadonlySet<string> = new Set(['RebuildRefused', 'RestoreRefused', 'SourceFault', 'DecodeError']);
+const plainErrors: ReadonlySet<string> = new Set([
+  ...['RebuildRefused', 'RestoreRefused', 'SourceFault', 'DecodeError'],
+  ...['SnapshotFault', 'EtcdCallError'],
+]);
 
 /** `needs` is the embedded store that has to be there already. Throws CommandError with every fault. */
 export function maintenanceConfig(

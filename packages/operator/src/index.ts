@@ -5,3 +5,10 @@ export { ControlCallError, ControlClients, type ControlClient } from './brokers/
 export { LoadReports, type BrokerLoad } from './brokers/load-reports.ts';
 export { MetricsServer } from './brokers/metrics-server.ts';
 export { KafkaAdmin } from './brokers/kafka-admin.ts';
+export { connectEtcd, EtcdCallError } from './etcd/etcd-client.ts';
+export { fetchSnapshot } from './etcd/fetch-snapshot.ts';
+export { listenUrls, memberPlanSchema, memberPodSchema } from './etcd/member-plan.ts';
+export { MemberNotReady, prepareMember } from './etcd/prepare-member.ts';
+export { SnapshotFault, snapshotsPrefix } from './etcd/snapshot-catalog.ts';
+export { takeSnapshot, type TakenSnapshot } from './etcd/take-snapshot.ts';
+export { ManagedEtcd } from './reconcile/etcd/managed-etcd.ts';

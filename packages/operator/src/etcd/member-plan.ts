@@ -25,6 +25,14 @@ export const memberPlanSchema = z.object({
 
 export type MemberPlan = z.output<typeof memberPlanSchema>;
 
+/** What `kafscale etcd-prepare` knows of its pod. */
+export const memberPodSchema = z.object({
+  member: z.string().optional().meta({ env: 'POD_NAME' }),
+  podIp: z.string().default('').meta({ env: 'POD_IP' }),
+  /** Our image carries the program of that name. */
+  etcdutl: z.string().default('etcdutl').meta({ env: 'KAFSCALE_ETCDUTL' }),
+});
+
 export const etcdPorts = { client: 2379, peer: 2380, metrics: 2381 };
 
 /** Where things lie on a member's volume. */

@@ -15,7 +15,7 @@ const activeDeadlineSeconds = 1_800;
 const retries = 2;
 
 export function etcdSnapshotCronJob(plan: ClusterPlan, { snapshots }: ManagedEtcdSpec): Child<CronJob> {
-  const { pullPolicy, pullSecrets = [] } = plan.spec.brokers.image ?? {};
+  const { pullPolicy = plan.operator.brokerPullPolicy, pullSecrets = [] } = plan.spec.brokers.image ?? {};
   const labels = labelsOf(plan, component);
   return childOf(plan, kinds.CronJob, {
     component,

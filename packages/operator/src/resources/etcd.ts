@@ -210,7 +210,7 @@ const apart = (plan: ClusterPlan) =>
   }));
 
 function prepareContainer(plan: ClusterPlan): PodSpec['containers'][number] {
-  const { pullPolicy } = plan.spec.brokers.image ?? {};
+  const { pullPolicy = plan.operator.brokerPullPolicy } = plan.spec.brokers.image ?? {};
   return {
     name: 'prepare',
     image: brokerImage(plan),
