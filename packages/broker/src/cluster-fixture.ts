@@ -3,7 +3,7 @@
  * off from the metadata store as if it were dead to the others.
  */
 import { brokerConfigSchema, findCoordinator, metadataApi, zeroUuid } from '@kafscale/protocol';
-import { cryptoRandom, silentLogger, systemClock, type Logger } from '@kafscale/runtime';
+import { cryptoRandom, silentLogger, systemClock, type Clock, type Logger } from '@kafscale/runtime';
 import { eventually, RawClient } from '@kafscale/testkit';
 import { startBroker, type RunningBroker } from './broker.ts';
 import { FaultyMetadataStore } from './metadata/faulty-metadata-store.ts';
@@ -64,11 +64,12 @@ export class ClusterFixture {
     return cluster;
   }
 
-  /** With `objectStore` in the place of the one that all share. */
+  /** With `objectStore` in the place of the one that all share, and with a `clock` of its own. */
   async add(
     config: Readonly<Record<string, unknown>> = {},
     logger: Logger = silentLogger,
     objectStore: ObjectStore = this.objects,
+    clock: Clock = systemClock,
   ): Promise<ClusterBroker> {
     const hearing = { isDeaf: false };
     const watchPlan = () => ({ loses: () => hearing.isDeaf });
@@ -85,7 +86,7 @@ export class ClusterFixture {
       sessionTtlMs,
       ...config,
     });
-    const dependencies = { clock: systemClock, random: cryptoRandom, logger };
+    const dependencies = { clock, random: cryptoRandom, logger };
     const running = await startBroker(parsed, dependencies, { objectStore, metadataStore });
     const broker = new ClusterBroker(running, metadataStore, hearing);
     this.brokers.push(broker);

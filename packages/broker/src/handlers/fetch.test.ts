@@ -323,6 +323,18 @@ describe('an offset that the partition does not have', () => {
     },
   );
 
+  it('is not spoken of at all once the session is over by the own clock', async () => {
+    const { broker, logs, commit, handle, held } = setUp();
+    await commit(logs[0]!);
+    broker.isSessionOver = true;
+    for (const fetchOffset of [0, 5]) {
+      expect(partitionsOf(await handle(request([wanted({ fetchOffset })])))).toMatchObject([
+        { errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER, records: [] },
+      ]);
+    }
+    expect([broker.proofs, held()]).toEqual([0, 0]);
+  });
+
   it('is read when it came into being during the proof', async () => {
     const { broker, logs, commit, handle } = setUp();
     const { ownershipProof } = broker.services;

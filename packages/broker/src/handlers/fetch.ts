@@ -205,13 +205,13 @@ function sendAway(
   partitions: readonly FetchPartition[],
   { rackId }: FetchRequest,
   { connectionId }: RequestContext,
-  { image, readReplicas, config, followed }: Services,
+  { image, readReplicas, config, followed, ownershipProof }: Services,
 ): ReadonlyMap<PartitionLog, AnsweredPartition> {
   const sentAway = new Map<PartitionLog, AnsweredPartition>();
   if (rackId === '' || followed !== undefined) return sentAway;
   for (const [index, { log }] of sought.entries()) {
     const { fetchOffset, currentLeaderEpoch } = partitions[index]!;
-    if (log === undefined || leaderEpochError(log, currentLeaderEpoch) !== undefined) continue;
+    if (log === undefined || leaderEpochError(log, currentLeaderEpoch, ownershipProof) !== undefined) continue;
     const consumer = { rackId, connectionId, fetchOffset };
     const preferredReadReplica = readReplicas.preferred(image, log, consumer, config.rack);
     if (preferredReadReplica === undefined) continue;

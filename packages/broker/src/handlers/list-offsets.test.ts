@@ -70,6 +70,15 @@ describe('the special timestamps', () => {
     expect(await handle([wanted(-1n)])).toMatchObject([{ errorCode: ErrorCode.OFFSET_NOT_AVAILABLE, offset: -1 }]);
   });
 
+  it('say nothing once the session is over by the own clock', async () => {
+    const { broker, handle } = await withRecords();
+    broker.isSessionOver = true;
+    for (const timestamp of [-1n, -2n, -3n, 100n]) {
+      expect(await handle([wanted(timestamp)])).toMatchObject([{ errorCode: ErrorCode.NOT_LEADER_OR_FOLLOWER }]);
+    }
+    expect(broker.proofs).toBe(0);
+  });
+
   it('-2 and -4 are the log start', async () => {
     const { log, handle } = await withRecords();
     log.advanceLogStart(4);

@@ -109,7 +109,7 @@ async function lookUp(
   const isUnsupported = timestamp < 0n && apiVersion < (firstVersionOf.get(timestamp) ?? Infinity);
   if (apiVersion > 0 && isUnsupported) return failed(partitionIndex, ErrorCode.UNSUPPORTED_VERSION);
   if (log === undefined) return failed(partitionIndex, error);
-  const epochError = leaderEpochError(log, partition.currentLeaderEpoch);
+  const epochError = leaderEpochError(log, partition.currentLeaderEpoch, services.ownershipProof);
   if (epochError !== undefined) return failed(partitionIndex, epochError);
   // An end that is older than the request would hide records that were acknowledged before it.
   if (timestamp === specialTimestamp.latest) await services.ownershipProof.confirm(log, signal);
@@ -117,6 +117,7 @@ async function lookUp(
     return { ...succeeded(partitionIndex, nowhere), oldStyleOffsets: segmentStarts(log, partition) };
   }
   const found = await find(log, timestamp, services, signal);
+  if (log.closed || !services.ownershipProof.mayServe) return failed(partitionIndex, ErrorCode.NOT_LEADER_OR_FOLLOWER);
   return succeeded(partitionIndex, found ?? nowhere);
 }
 

@@ -42,7 +42,7 @@ async function endOf(topic: string, request: PartitionRequest, services: Service
   const { partition, currentLeaderEpoch, leaderEpoch } = request;
   const { log, error } = await findPartitionSoon(services, services.image.topic(topic), partition);
   if (log === undefined) return failed(partition, error);
-  const epochError = leaderEpochError(log, currentLeaderEpoch);
+  const epochError = leaderEpochError(log, currentLeaderEpoch, services.ownershipProof);
   if (epochError !== undefined) return failed(partition, epochError);
   const end = endOfEpoch(log, leaderEpoch) ?? { leaderEpoch: -1, endOffset: -1 };
   return { partition, errorCode: ErrorCode.NONE, ...end };

@@ -3,6 +3,7 @@ import { brokerConfigSchema, KafkaError, parseTopicConfig, type ErrorCode } from
 import { seededRandom, type Clock } from '@kafscale/runtime';
 import { PartitionFinder } from '../cluster/partition-finder.ts';
 import { DelayedFetches } from '../log/delayed-fetch.ts';
+import type { OwnershipProof } from '../log/ownership-proof.ts';
 import type { PartitionLog } from '../log/partition-log.ts';
 import { PartitionLogs } from '../log/partition-logs.ts';
 import { makeLog, ReadingFixture, type ReadingSettings } from '../log/read/log-fixture.ts';
@@ -36,6 +37,8 @@ export class ReadingServices {
   readonly logStartMoves: number[] = [];
   /** Set by a test: this broker's ownership can no longer be shown. */
   proofError: ErrorCode | undefined;
+  /** Set by a test: this broker's clock says that its session is over. */
+  isSessionOver = false;
   /** Asked for by answers that must be true of now. */
   proofs = 0;
   readonly finder: PartitionFinder;
@@ -76,7 +79,7 @@ export class ReadingServices {
         evictionMs: 120_000,
         maxPartitions: 1_000,
       }),
-      ownershipProof: { confirm: () => this.#confirm() },
+      ownershipProof: this.#ownershipProof(),
       logStarts: { advanceLogStart: (log: PartitionLog, offset: number) => this.#advanceLogStart(log, offset) },
     };
     this.services = parts as unknown as Services;
@@ -138,6 +141,17 @@ export class ReadingServices {
       release: () => {
         for (const release of releases) release();
       },
+    };
+  }
+
+  #ownershipProof(): OwnershipProof {
+    const isServing = () => !this.isSessionOver;
+    const confirm = () => this.#confirm();
+    return {
+      get mayServe() {
+        return isServing();
+      },
+      confirm,
     };
   }
 

@@ -18,14 +18,20 @@ export interface SessionOwnershipProofDependencies {
 }
 
 export class SessionOwnershipProof implements OwnershipProof {
+  readonly #isInSession: () => boolean;
   readonly #session: CoalescedRead<boolean>;
 
   constructor({ store, session, clock, callDeadlineMs }: SessionOwnershipProofDependencies) {
+    this.#isInSession = () => session.alive;
     const key = metadataKeys.session(session.incarnation);
     this.#session = new CoalescedRead(async () => {
       const { items } = await withDeadline(clock, callDeadlineMs, (signal) => store.range({ key }, signal));
       return session.endReason === undefined && items[0]?.createRevision === session.createRevision;
     });
+  }
+
+  get mayServe(): boolean {
+    return this.#isInSession();
   }
 
   /** Whether a read that began after this call found the session. Rejects with MetadataError when the store does not answer. */

@@ -63,11 +63,21 @@ export async function fetchRecords(
 ): Promise<readonly FetchedPartition[]> {
   const fetched = await readAll(targets, limits.maxBytes, dependencies, signal);
   const partitions = partitionsToAwait(targets, fetched, limits);
-  if (partitions === undefined) return fetched;
+  if (partitions === undefined) return ifServed(fetched, dependencies);
   releaseAll(fetched);
   const { minBytes, maxWaitMs } = limits;
   await dependencies.delayedFetches.wait({ partitions, minBytes, maxWaitMs, signal });
-  return readAll(targets, limits.maxBytes, dependencies, signal);
+  return ifServed(await readAll(targets, limits.maxBytes, dependencies, signal), dependencies);
+}
+
+/** The session may have run out while records were loaded. */
+function ifServed(
+  fetched: readonly FetchedPartition[],
+  { ownershipProof }: FetchDependencies,
+): readonly FetchedPartition[] {
+  if (ownershipProof.mayServe) return fetched;
+  releaseAll(fetched);
+  return fetched.map(({ error }) => ({ error: error ?? ErrorCode.NOT_LEADER_OR_FOLLOWER }));
 }
 
 /** Gives back the memory of every partition. */
@@ -114,7 +124,7 @@ function readPartition(
   signal: AbortSignal,
 ): FetchedPartition | Promise<FetchedPartition> {
   const { log, fetchOffset } = target;
-  const error = leaderEpochError(log, target.currentLeaderEpoch);
+  const error = leaderEpochError(log, target.currentLeaderEpoch, dependencies.ownershipProof);
   if (error !== undefined) return { error };
   if (!isInRange(log, fetchOffset)) return readOutOfRange(target, share, dependencies, signal);
   const divergence = divergingEpoch(target);
@@ -132,8 +142,12 @@ function readPartition(
 }
 
 /** `NONE` is undefined; a client's epoch below 0 is not checked. */
-export function leaderEpochError(log: PartitionLog, currentLeaderEpoch: number): ErrorCode | undefined {
-  if (log.closed) return ErrorCode.NOT_LEADER_OR_FOLLOWER;
+export function leaderEpochError(
+  log: PartitionLog,
+  currentLeaderEpoch: number,
+  { mayServe }: Pick<OwnershipProof, 'mayServe'>,
+): ErrorCode | undefined {
+  if (log.closed || !mayServe) return ErrorCode.NOT_LEADER_OR_FOLLOWER;
   if (currentLeaderEpoch < 0 || currentLeaderEpoch === log.leaderEpoch) return undefined;
   return currentLeaderEpoch < log.leaderEpoch ? ErrorCode.FENCED_LEADER_EPOCH : ErrorCode.UNKNOWN_LEADER_EPOCH;
 }
