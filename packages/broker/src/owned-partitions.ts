@@ -42,7 +42,7 @@ export class OwnedPartitions implements OwnedKind {
 
   /** One whose extents do not make a log stays closed and is named as an alarm. */
   async open(acquired: readonly AcquiredPartition[], revision: Revision): Promise<void> {
-    const { appender, logger } = this.#dependencies;
+    const { appender, logs, logger } = this.#dependencies;
     await this.#closeAll(acquired);
     const known = acquired.filter(({ isNew }) => !isNew);
     const results = known.length === 0 ? [] : await recoverPartitions(known, revision, this.#dependencies);
@@ -54,6 +54,7 @@ export class OwnedPartitions implements OwnedKind {
           { topic: topicName, partition, fault: result.fault },
           'partition stays closed: its extents make no log',
         );
+        logs.markUnopened(topicId, partition);
         continue;
       }
       const identity = { topicId, topicName, partition, leaderEpoch: record.leaderEpoch };
@@ -72,6 +73,7 @@ export class OwnedPartitions implements OwnedKind {
   ): Promise<(PartitionLog | undefined)[]> {
     const { logs, appender } = this.#dependencies;
     const found = partitions.map(({ topicId, partition }) => logs.get(topicId, partition));
+    for (const { topicId, partition } of partitions) logs.unmark(topicId, partition);
     await Promise.all(found.map((log) => (log === undefined ? Promise.resolve() : appender.close(log))));
     return found;
   }

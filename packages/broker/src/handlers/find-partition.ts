@@ -18,7 +18,7 @@ export type FoundPartition = { readonly log: PartitionLog; readonly error?: unde
 
 /**
  * `topic` is undefined for one that does not exist. NOT_LEADER_OR_FOLLOWER for a partition that exists but is not open here, be it
- * another broker's or nobody's yet; that is for `findPartitionSoon` to tell.
+ * another broker's or nobody's yet; that is for `findPartitionSoon` to tell. KAFKA_STORAGE_ERROR for one that is ours and cannot be opened.
  */
 export function findPartition(
   { logs }: Pick<Services, 'logs'>,
@@ -29,7 +29,10 @@ export function findPartition(
     return { error: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION };
   }
   const log = logs.get(topic.topicId, partition);
-  return log === undefined ? { error: ErrorCode.NOT_LEADER_OR_FOLLOWER } : { log };
+  if (log !== undefined) return { log };
+  // As from a Kafka broker whose log directory is offline: nobody else has the partition, so clients are not sent to look for it.
+  const isUnopened = logs.isUnopened(topic.topicId, partition);
+  return { error: isUnopened ? ErrorCode.KAFKA_STORAGE_ERROR : ErrorCode.NOT_LEADER_OR_FOLLOWER };
 }
 
 /** Waits up to `waitMs` (the finder's own time unless told) for a partition that is about to be opened here, and knows where others are. */
