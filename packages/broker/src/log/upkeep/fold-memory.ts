@@ -10,6 +10,13 @@ export interface FoldMemorySettings {
   readonly roundBytes: number;
 }
 
+/** Memory for one read. */
+export interface BorrowedBytes {
+  /** Content undefined. */
+  readonly bytes: Buffer;
+  giveBack(): void;
+}
+
 /** What reads of a round leave empty at the ends of slabs, at most. */
 const slabShare = 1.25;
 /** How long a round waits for requests to give way. While a store hangs they do not, and the next round tries again. */
@@ -20,6 +27,7 @@ export class FoldMemory {
   /** Of batches that a round may hold. */
   readonly roundBytes: number;
   readonly #memory: RecordMemory | undefined;
+  readonly #pool: SlabPool;
   readonly #arena: SlabArena;
   readonly #slabs: Slab[] = [];
   #reservation: Reservation | undefined;
@@ -28,7 +36,8 @@ export class FoldMemory {
   constructor({ memory, roundBytes }: FoldMemorySettings) {
     this.#memory = memory;
     this.roundBytes = roundBytes;
-    this.#arena = new SlabArena(memory?.pool ?? new SlabPool({ slabBytes: ownSlabBytes, maxIdleSlabs: 0 }));
+    this.#pool = memory?.pool ?? new SlabPool({ slabBytes: ownSlabBytes, maxIdleSlabs: 0 });
+    this.#arena = new SlabArena(this.#pool);
   }
 
   /** Bytes that the round holds. */
@@ -51,6 +60,20 @@ export class FoldMemory {
     this.#heldBytes += length;
     this.#reservation?.use(length);
     return bytes;
+  }
+
+  /** Content undefined; to be given back once what reads into it has settled, before the round is over. */
+  borrow(length: number): BorrowedBytes {
+    const slab = this.#pool.acquire(length);
+    const { length: slabBytes } = slab.bytes;
+    this.#heldBytes += slabBytes;
+    return {
+      bytes: slab.bytes.subarray(0, length),
+      giveBack: () => {
+        this.#heldBytes -= slabBytes;
+        slab.release();
+      },
+    };
   }
 
   /** The round is over, well or not: every call that reads into it or sends it has settled. */

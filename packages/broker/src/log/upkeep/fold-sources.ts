@@ -1,10 +1,11 @@
 /**
  * The batches that a fold moves: each object is read once for all partitions, from memory where it is still there, and every batch is
- * checked before it goes anywhere: its checksum, its offsets, its epoch. What fails is not moved.
+ * checked before it goes anywhere: its checksum, its offsets, its epoch. What fails is not moved. What is read along with them, since it
+ * lies between, is kept no longer than the read itself: a round is planned by what is wanted, and all of that lies in memory together.
  */
 import { batchEnd, DecodeError, RecordBatchView } from '@kafscale/protocol';
 import { mapConcurrently, withDeadline, type Clock } from '@kafscale/runtime';
-import type { ObjectStore } from '../../storage/object-store.ts';
+import type { ByteRange, ObjectStore } from '../../storage/object-store.ts';
 import { StorageError } from '../../storage/storage-error.ts';
 import type { Extent } from '../partition-log.ts';
 import type { HotTail } from '../read/hot-tail.ts';
@@ -29,12 +30,18 @@ interface Reading {
   readonly objectKey: string;
   readonly start: number;
   end: number;
+  /** Of its extents. */
+  wantedBytes: number;
   readonly extents: Extent[];
 }
 
 const readsAtOnce = 8;
 const maxGapBytes = 128 * 2 ** 10;
 const maxReadBytes = 4 * 2 ** 20;
+/** Of a read that much may be of others for it to be kept as it came. */
+const keptGapShare = 1 / 8;
+/** Other reads with gaps; each takes memory for all of them. */
+const gappyReadsAtOnce = 2;
 
 /** Throws StorageError when the store does not answer, and the signal's reason. */
 export async function loadExtents(
@@ -43,26 +50,65 @@ export async function loadExtents(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<Extent, LoadedExtent>> {
   const loaded = new Map<Extent, LoadedExtent>();
-  await mapConcurrently(readingsOf(extents), readsAtOnce, async (reading) => {
+  const load = async (reading: Reading, keep: typeof readWhole): Promise<void> => {
     signal.throwIfAborted();
-    const bytes = await read(reading, dependencies);
-    for (const extent of reading.extents) {
-      const from = extent.position - reading.start;
-      loaded.set(
-        extent,
-        bytes instanceof StorageError ? bytes : checked(extent, bytes.subarray(from, from + extent.length)),
-      );
+    for (const [extent, bytes] of await keep(reading, dependencies)) {
+      loaded.set(extent, bytes);
       await dependencies.pace.spend(extent.length, signal);
     }
-  });
+  };
+  const readings = readingsOf(extents);
+  const isGappy = ({ start, end, wantedBytes }: Reading) => end - start - wantedBytes > keptGapShare * wantedBytes;
+  const dense = readings.filter((reading) => !isGappy(reading));
+  await mapConcurrently(dense, readsAtOnce, (reading) => load(reading, readWhole));
+  await mapConcurrently(readings.filter(isGappy), gappyReadsAtOnce, (reading) => load(reading, readParts));
   return loaded;
 }
 
-async function read(
-  { objectKey, start, end }: Reading,
-  { objectStore, hotTail, clock, memory, callDeadlineMs }: FoldSourcesDependencies,
+type Loaded = readonly (readonly [Extent, LoadedExtent])[];
+
+/** The extents where they came to lie. */
+async function readWhole(
+  { objectKey, start, end, extents }: Reading,
+  sources: FoldSourcesDependencies,
+): Promise<Loaded> {
+  const into = sources.memory.allocate(end - start);
+  const bytes = await readRange(objectKey, { start, end }, into, sources);
+  return extents.map(
+    (extent) => [extent, bytes instanceof StorageError ? bytes : partOf(bytes, extent, start)] as const,
+  );
+}
+
+/** The extents without what lies between them. */
+async function readParts(
+  { objectKey, start, end, extents }: Reading,
+  sources: FoldSourcesDependencies,
+): Promise<Loaded> {
+  const { memory } = sources;
+  const scratch = memory.borrow(end - start);
+  try {
+    const bytes = await readRange(objectKey, { start, end }, scratch.bytes, sources);
+    return extents.map((extent) => {
+      const part = bytes instanceof StorageError ? bytes : partOf(bytes, extent, start);
+      if (part instanceof StorageError) return [extent, part] as const;
+      const kept = memory.allocate(part.length);
+      part.copy(kept);
+      return [extent, kept] as const;
+    });
+  } finally {
+    scratch.giveBack();
+  }
+}
+
+const partOf = (bytes: Buffer, extent: Extent, start: number): LoadedExtent =>
+  checked(extent, bytes.subarray(extent.position - start, extent.position - start + extent.length));
+
+async function readRange(
+  objectKey: string,
+  { start, end }: ByteRange,
+  into: Buffer,
+  { objectStore, hotTail, clock, callDeadlineMs }: FoldSourcesDependencies,
 ): Promise<LoadedExtent> {
-  const into = memory.allocate(end - start);
   const held = hotTail.hold(objectKey);
   if (held !== undefined) {
     // A copy, so that the memory of the newest objects is not kept from being used again for as long as a fold takes.
@@ -126,10 +172,11 @@ function readingsOf(extents: readonly Extent[]): Reading[] {
         extent.position <= reading.end + maxGapBytes &&
         end - reading.start <= Math.max(maxReadBytes, reading.end - reading.start);
       if (!joins) {
-        reading = { objectKey, start: extent.position, end: extent.position, extents: [] };
+        reading = { objectKey, start: extent.position, end: extent.position, wantedBytes: 0, extents: [] };
         readings.push(reading);
       }
       reading!.end = Math.max(reading!.end, end);
+      reading!.wantedBytes += extent.length;
       reading!.extents.push(extent);
     }
   }
