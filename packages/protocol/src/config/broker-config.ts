@@ -256,7 +256,7 @@ const writePath = {
     .meta({
       env: 'KAFSCALE_SEGMENT_BYTES',
       description:
-        "Bytes of record batches from which a partition's records get a segment object of their own; 32 MiB where it is more.",
+        "Bytes of record batches from which a partition's records get a segment object of their own; at most half of what a round of folding may hold: 32 MiB, and less with little memory.",
     }),
   foldAfterMs: milliseconds({ min: 100, max: 1 * hours })
     .default(1 * minutes)

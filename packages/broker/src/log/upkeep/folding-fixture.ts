@@ -35,7 +35,7 @@ export class FoldingFixture {
   readonly folding: Folding;
   #flushes = 0;
 
-  constructor(logger: Logger = silentLogger) {
+  constructor(logger: Logger = silentLogger, roundBytes?: number) {
     const { clock, objectStore, logs, names } = this;
     let unique = 0;
     this.folding = new Folding({
@@ -56,6 +56,7 @@ export class FoldingFixture {
       settings: { foldAfterMs, segmentBytes },
       callDeadlineMs: 1_000,
       uploadDeadlineMs: 1_000,
+      roundBytes,
     });
   }
 

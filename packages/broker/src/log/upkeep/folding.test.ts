@@ -76,6 +76,22 @@ describe('Folding', () => {
     await stop(fixture);
   });
 
+  it('makes smaller segments where a round may hold little, and holds no more than that', async () => {
+    const roundBytes = segmentBytes;
+    const fixture = new FoldingFixture(undefined, roundBytes);
+    const log = fixture.open();
+    for (let fold = 0; fold < 40; fold += 1) {
+      await fixture.flush([log], 300);
+      await fixture.pass(2 * foldAfterMs);
+    }
+    await fixture.pass();
+    const { segments, chunks, foldedOffset } = fixture.records.get(log)!;
+    expect(foldedOffset).toBe(80n);
+    expect(segments.length + chunks.length).toBeLessThan(12);
+    expect(Math.max(...fixture.rounds.map(({ bytes }) => bytes))).toBeLessThanOrEqual(roundBytes);
+    await stop(fixture);
+  });
+
   it('publishes what is known of producers, and the record itself, in an index object', async () => {
     const fixture = new FoldingFixture();
     const log = fixture.open();

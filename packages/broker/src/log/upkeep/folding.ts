@@ -78,8 +78,8 @@ const maxRoundBytes = 64 * 2 ** 20;
 const maxPartitionsPerRound = 2_000;
 /** A record is written for so large a part of a segment at least. */
 const minBytesShare = 32;
-/** A larger segment could not be put together in memory. */
-const maxSegmentBytes = maxRoundBytes / 2;
+/** Of a round: a larger segment could not be put together in memory, out of runs that are nearly one and one more. */
+const maxSegmentShare = 1 / 2;
 const maxUnfoldedExtents = 400_000;
 const retentionLooksAtOnce = 8;
 const longestIntervalMs = 10_000;
@@ -143,7 +143,8 @@ export class Folding {
     this.#dependencies = dependencies;
     const { clock, logger, settings, observer } = dependencies;
     const { foldAfterMs } = settings;
-    this.#segmentBytes = Math.min(settings.segmentBytes, maxSegmentBytes);
+    const { roundBytes = maxRoundBytes } = dependencies;
+    this.#segmentBytes = Math.min(settings.segmentBytes, roundBytes * maxSegmentShare);
     this.#candidates = new FoldCandidates({
       foldAfterMs,
       segmentBytes: this.#segmentBytes,
@@ -156,7 +157,7 @@ export class Folding {
     this.#pace = new FoldPace(clock);
     this.#memory = new FoldMemory({
       memory: dependencies.memory,
-      roundBytes: dependencies.roundBytes ?? maxRoundBytes,
+      roundBytes,
     });
     this.#loop = new UpkeepLoop({
       clock,
