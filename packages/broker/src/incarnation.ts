@@ -160,7 +160,7 @@ export class Incarnation {
     this.services.appender.abandon(new KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER));
     for (const log of [...this.services.logs.all()]) this.services.logs.close(log.topicId, log.partition);
     await this.#parts.image.close();
-    this.#parts.hotTail.clear();
+    this.#parts.hotTail.close();
     this.#parts.arena.close();
     this.#parts.endCounting();
   }

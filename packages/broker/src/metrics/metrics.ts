@@ -20,8 +20,11 @@ export interface MetricTotals {
 export interface BrokerMetrics extends Instruments {
   /** So far behind the high watermark was a consumer, in records. */
   sawConsumerLag(records: number): void;
-  /** Runs `update` before every scrape, for gauges that are read rather than counted. */
-  beforeScrape(update: () => void): void;
+  /**
+   * Runs `update` before every scrape, for gauges that are read rather than counted, until the returned function is called: whoever
+   * lives shorter than the process calls it, or is kept for ever.
+   */
+  beforeScrape(update: () => void): () => void;
   /** All metrics in Prometheus text format, with its content type. */
   scrape(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Gauges without labels and counters over all labels, by name. */
@@ -30,12 +33,12 @@ export interface BrokerMetrics extends Instruments {
 
 export function createMetrics(): BrokerMetrics {
   const registry = new Registry();
-  const updates: (() => void)[] = [];
+  const updates = new Set<() => void>();
   let largestLag = 0;
   const instruments = Object.fromEntries(
     Object.entries(metricDefinitions).map(([key, definition]) => [key, createInstrument(definition, registry)]),
   ) as unknown as Instruments;
-  updates.push(() => {
+  updates.add(() => {
     instruments.consumerLagMax.set(largestLag);
     largestLag = 0;
   });
@@ -45,7 +48,10 @@ export function createMetrics(): BrokerMetrics {
       instruments.consumerLag.observe(records);
       largestLag = Math.max(largestLag, records);
     },
-    beforeScrape: (update) => void updates.push(update),
+    beforeScrape(update) {
+      updates.add(update);
+      return () => updates.delete(update);
+    },
     async scrape() {
       for (const update of updates) update();
       return { contentType: registry.contentType, text: await registry.metrics() };

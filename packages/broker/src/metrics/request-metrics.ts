@@ -55,13 +55,14 @@ export class RequestMetrics {
   readonly #apis: (ApiInstruments | undefined)[] = [];
   readonly #produceRate: RateWindow;
   readonly #fetchRate: RateWindow;
+  readonly #endUpdates: () => void;
 
   constructor(metrics: BrokerMetrics, clock: Clock) {
     this.#metrics = metrics;
     this.#clock = clock;
     this.#produceRate = new RateWindow(clock);
     this.#fetchRate = new RateWindow(clock);
-    metrics.beforeScrape(() => {
+    this.#endUpdates = metrics.beforeScrape(() => {
       metrics.produceRps.set(this.#produceRate.perSecond());
       metrics.fetchRps.set(this.#fetchRate.perSecond());
       for (const instruments of this.#apis) {
@@ -71,6 +72,13 @@ export class RequestMetrics {
         metrics.adminRequestLatencyMsAvg.set({ api: instruments.name }, latencyMs);
       }
     });
+  }
+
+  /** Nothing is counted any more. */
+  close(): void {
+    this.#endUpdates();
+    this.#metrics.produceRps.set(0);
+    this.#metrics.fetchRps.set(0);
   }
 
   received(api: CountedApi, nowMs: number): void {

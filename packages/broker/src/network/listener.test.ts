@@ -562,6 +562,19 @@ describe('Listener', () => {
       await expect(answer).rejects.toThrow(ConnectionClosed);
       await closing;
     });
+
+    it('leaves nothing of itself in the metrics, which live longer', async () => {
+      const server = await start();
+      await connect(server);
+      expect(await server.read('kafscale_connections')).toBe(1);
+      await server.listener.close();
+      expect(await server.read('kafscale_connections')).toBe(0);
+      // Of the listener that comes next, say.
+      const { connections, inFlightRequestBytes, produceRps } = server.metrics;
+      for (const gauge of [connections, inFlightRequestBytes, produceRps]) gauge.set(7);
+      const names = ['kafscale_connections', 'kafscale_in_flight_request_bytes', 'kafscale_produce_rps'];
+      for (const name of names) expect(await server.read(name)).toBe(7);
+    });
   });
 
   it('rejects when its address is taken', async () => {

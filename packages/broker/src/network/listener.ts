@@ -64,6 +64,7 @@ export class Listener {
   readonly #server: Server;
   readonly #limits: AcceptLimits;
   readonly #budget: InFlightBudget;
+  /** What counts what is here. */
   readonly #endCounting: readonly (() => void)[];
   readonly #connections = new Set<Connection>();
   readonly #waiting: WaitingSocket[] = [];
@@ -85,10 +86,6 @@ export class Listener {
       roomBytes,
     });
     const budget = new InFlightBudget({ maxBytes: shares.maxInFlightBytes, floorBytes: landingBytes, roomBytes });
-    this.#endCounting = [
-      records.countOutside('requests', () => memory.outsideBytes),
-      records.count('requests', () => memory.keptBytes - memory.outsideBytes),
-    ];
     this.#budget = budget;
     const log = new LimitedLog(logger, clock);
     const requests = new RequestMetrics(metrics, clock);
@@ -107,11 +104,18 @@ export class Listener {
         this.#onConnectionClosed(connection);
       },
     };
-    metrics.beforeScrape(() => {
+    const report = () => {
       metrics.connections.set(this.#limits.total);
       metrics.inFlightRequestBytes.set(budget.usedBytes);
       metrics.requestMemoryBytes.set(memory.bytesInUse);
-    });
+    };
+    this.#endCounting = [
+      records.countOutside('requests', () => memory.outsideBytes),
+      records.count('requests', () => memory.keptBytes - memory.outsideBytes),
+      () => requests.close(),
+      metrics.beforeScrape(report),
+      report,
+    ];
     this.#server = createServer(
       { pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelayMs },
       (socket) => this.#onAccepted(socket),
@@ -121,7 +125,12 @@ export class Listener {
   /** Listens; rejects with the system's error when the address cannot be had. */
   static async start(deps: ListenerDeps): Promise<Listener> {
     const listener = new Listener(deps);
-    await listener.#listen();
+    try {
+      await listener.#listen();
+    } catch (error) {
+      listener.#release();
+      throw error;
+    }
     return listener;
   }
 
@@ -235,6 +244,11 @@ export class Listener {
       cancelDeadline();
     }
     this.#cancelSweep();
+    this.#release();
+  }
+
+  /** What outlives it holds nothing of it: with it goes a whole life of the broker. */
+  #release(): void {
     this.#connectionDeps.memory.close();
     for (const end of this.#endCounting) end();
   }

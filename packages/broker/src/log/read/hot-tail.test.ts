@@ -39,6 +39,15 @@ describe('HotTail', () => {
     expect([hotTail.heldBytes, hotTail.sizeBytes, pool.bytesInUse]).toEqual([0, 0, 0]);
   });
 
+  it('keeps nothing that comes after its end, whose memory others share', () => {
+    const hotTail = new HotTail(1_000);
+    add(hotTail, 'before', 30);
+    hotTail.close();
+    add(hotTail, 'after', 30);
+    arena.close();
+    expect([hotTail.has('after'), hotTail.heldBytes, pool.bytesInUse]).toEqual([false, 0, 0]);
+  });
+
   it('gives its oldest slabs up when memory is needed, down to what it keeps in any case', () => {
     const hotTail = new HotTail(1_000, 200);
     for (let index = 0; index < 10; index += 1) add(hotTail, `object ${index}`, 100);

@@ -37,6 +37,7 @@ export class HotTail implements YieldingMemory {
   #readBytes = 0;
   #pinnedBytes = 0;
   #hits = 0;
+  #closed = false;
 
   /** Of `maxBytes` so much is kept whatever else memory is needed for; all of it unless told. */
   constructor(maxBytes: number, keptBytes = maxBytes) {
@@ -79,6 +80,10 @@ export class HotTail implements YieldingMemory {
 
   /** Takes over one reference to `slab`, in which `bytes` lies. */
   add(objectKey: string, bytes: Buffer, slab: Slab): void {
+    if (this.#closed) {
+      slab.release();
+      return;
+    }
     this.#entries.set(objectKey, { bytes, slab });
     this.#sizeBytes += bytes.length;
     this.#countObjects(slab, 1);
@@ -112,6 +117,12 @@ export class HotTail implements YieldingMemory {
 
   clear(): void {
     for (const [key, entry] of this.#entries) this.#drop(key, entry);
+  }
+
+  /** Nothing is kept any more, nor what a commit may still bring whose outcome was long in coming. */
+  close(): void {
+    this.#closed = true;
+    this.clear();
   }
 
   #drop(key: string, { bytes, slab }: Entry): void {
