@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { readFileSync } from 'node:fs';
 import type { ClusterOptions } from './commands/cluster.ts';
 import type { DevOptions } from './commands/dev.ts';
+import type { OperatorOptions } from './commands/operator.ts';
 import { addEtcdCommands } from './etcd-commands.ts';
 import { addMaintenanceCommands } from './maintenance-commands.ts';
 import { CommandError, print, printError } from './output.ts';
@@ -139,6 +140,40 @@ For more than trying: run \`kafscale broker\` per machine or container against y
     .action(async () => {
       const { demo } = await import('./commands/demo.ts');
       await demo();
+    });
+
+  program
+    .command('operator')
+    .summary('look after clusters and topics in Kubernetes')
+    .description(
+      'Makes and keeps what KafScaleCluster and KafScaleTopic resources ask for: brokers that are drained before they go, their Services, autoscalers and topics. Of several operators one acts. The chart in charts/kafscale runs it in a pod.',
+    )
+    .addOption(
+      new Option(
+        '--metrics-bind-address <address>',
+        'host:port or :port of /metrics, /healthz and /readyz (default: :8080)',
+      ),
+    )
+    .addOption(
+      new Option('--leader-elect <flag>', 'act only while holding the lease (default: true)').choices([
+        'true',
+        'false',
+      ]),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ helm install kafscale charts/kafscale -n kafscale-system --create-namespace     as a rule
+  $ kafscale operator --leader-elect=false       from a workstation, by the kubeconfig that kubectl uses
+  $ KAFSCALE_OPERATOR_WATCH_NAMESPACES=shop,billing kafscale operator
+
+The resources have to be known to Kubernetes first: kubectl apply -f crds/
+docs/reference/operator.md lists every setting, metric, condition and Event.`,
+    )
+    .action(async (options: OperatorOptions) => {
+      const { operator } = await import('./commands/operator.ts');
+      await operator(options);
     });
 
   program

@@ -1,10 +1,19 @@
 /** The operator: turns KafScaleCluster and KafScaleTopic resources into what runs, and keeps it so. */
 export { customResourceDefinitions } from './api/crd.ts';
 export { migrateManifest, type MigratedManifest } from './api/migration.ts';
+export { clusterSchema } from './api/cluster.ts';
+export { brokerDeployment, brokerObjects } from './resources/brokers.ts';
+export type { ClusterPlan } from './resources/cluster-plan.ts';
 export { ControlCallError, ControlClients, type ControlClient } from './brokers/control-client.ts';
 export { LoadReports, type BrokerLoad } from './brokers/load-reports.ts';
 export { MetricsServer } from './brokers/metrics-server.ts';
 export { KafkaAdmin } from './brokers/kafka-admin.ts';
+export { clusterConditions, topicConditions } from './api/conditions.ts';
+export { operatorConfigSchema, operatorConfigSections, operatorVersion, type OperatorConfig } from './config.ts';
+export { metricDefinitions as operatorMetricDefinitions } from './metrics/metric-definitions.ts';
+export { startOperator, type OperatorDeps, type RunningOperator } from './operator.ts';
+export { clusterEvents } from './reconcile/operator-events.ts';
+export { topicEvents } from './reconcile/topic/topic-events.ts';
 export { connectEtcd, EtcdCallError } from './etcd/etcd-client.ts';
 export { fetchSnapshot } from './etcd/fetch-snapshot.ts';
 export { listenUrls, memberPlanSchema, memberPodSchema } from './etcd/member-plan.ts';

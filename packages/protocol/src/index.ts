@@ -39,7 +39,7 @@ export type {
   TriggerFlushResponse,
   WatchAssignmentsRequest,
 } from './control/messages.ts';
-export { type ListenAddress } from './config/setting.ts';
+export { flag, integer, list, listenAddress, oneOf, text, type ListenAddress } from './config/setting.ts';
 export {
   decodeFlushFooter,
   decodeFlushTrailer,
@@ -97,6 +97,7 @@ export {
   decodeShelf,
   decodeShelfTrailer,
   encodeShelf,
+  encodeShelfOf,
   type EncodedShelf,
   shelfTrailerBytes,
 } from './stored/shelf-object.ts';

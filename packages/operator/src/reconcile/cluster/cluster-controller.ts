@@ -24,10 +24,6 @@ const reconcileLimitMs = 120_000;
 export function createClusterController(deps: ClusterDeps): Controller {
   const { world, clock, random, logger, metrics } = deps;
   const reconciler = new ClusterReconciler(deps);
-  metrics.beforeScrape(() => {
-    metrics.clusters.set(world.clusters.size);
-    metrics.topics.set(world.topics.size);
-  });
   const sources: readonly Source[] = [
     ...world.clusters.sources((informer) => ownSource(informer, { when: specChanged })),
     ...Object.values(world.children).flatMap((watched) => ownedSources(watched as WatchedKind<KubeObject>)),

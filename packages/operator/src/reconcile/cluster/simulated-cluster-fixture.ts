@@ -178,13 +178,13 @@ export class SimulatedCluster {
     for (let turn = 0; turn < 3; turn += 1) await settled();
   }
 
-  /** A second of Kubernetes and of the brokers among themselves. */
-  tick(): void {
+  /** A second of Kubernetes and of the brokers among themselves; its controllers may be late. */
+  tick({ areControllersLate = false } = {}): void {
     for (const pod of this.pods()) if (pod.metadata.deletionTimestamp !== undefined) this.#end(pod);
-    this.#runDeployment();
+    if (!areControllersLate) this.#runDeployment();
     this.#balance();
     for (const pod of this.pods()) this.#showReadiness(pod);
-    this.#showDeployment();
+    if (!areControllersLate) this.#showDeployment();
   }
 
   broker(pod: { readonly metadata: { readonly name: string } }): SimulatedBroker {
