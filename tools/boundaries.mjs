@@ -26,7 +26,7 @@ export const packages = {
   broker: { root: 'packages/broker', imports: ['protocol', 'runtime'], testImports: ['testkit'] },
   operator: { root: 'packages/operator', imports: ['protocol', 'runtime'], testImports: ['testkit'] },
   cli: { root: 'packages/cli', imports: ['protocol', 'runtime', 'broker', 'operator'], testImports: ['testkit'] },
-  e2e: { root: 'e2e', imports: ['protocol', 'testkit', 'runtime'], testImports: [] },
+  e2e: { root: 'e2e', imports: ['protocol', 'testkit', 'runtime', 'operator'], testImports: [] },
   examples: { root: 'examples', imports: ['protocol', 'testkit'], testImports: [] },
   bench: { root: 'bench', imports: ['protocol', 'runtime', 'testkit', 'broker'], testImports: [] },
   tools: { root: 'tools', imports: ['protocol', 'runtime', 'testkit', 'broker', 'operator'], testImports: [] },
@@ -51,7 +51,7 @@ export const brokerLayers = {
 /** The same for the operator; `operator.ts`, `main.ts` and `index.ts` stand above all folders. */
 export const operatorLayers = {
   root: 'packages/operator/src',
-  layers: [['reconcile'], ['resources', 'brokers'], ['kube', 'api', 'etcd']],
+  layers: [['reconcile', 'external-metrics'], ['resources', 'brokers'], ['kube', 'api', 'etcd']],
   shared: ['metrics'],
 };
 

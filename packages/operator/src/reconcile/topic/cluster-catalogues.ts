@@ -33,6 +33,7 @@ export class ClusterCatalogues {
       ...(lookEveryMs !== undefined && { lookEveryMs }),
       ...(figures !== undefined && { figures }),
       watched: () => this.#watched(key),
+      onIdle: () => this.forget(cluster),
       onChange: (topicName) => {
         for (const { metadata } of this.#topics(key, topicName)) this.#settings.onChange(metadata);
       },

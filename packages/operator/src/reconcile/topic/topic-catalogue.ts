@@ -47,6 +47,8 @@ export interface TopicCatalogueSettings {
   readonly watched: () => ReadonlyMap<string, ReadonlySet<string>>;
   /** Something about the topic differs from what was seen before, or the brokers can be asked again, or not any more. */
   readonly onChange: (topicName: string) => void;
+  /** No resource is about a topic of this cluster any more. */
+  readonly onIdle: () => void;
   readonly lookEveryMs?: number;
   readonly figures?: Partial<FigureLimits>;
 }
@@ -200,12 +202,15 @@ export class TopicCatalogue {
   }
 
   async #lookAtAll(): Promise<void> {
-    const { watched, onChange } = this.#settings;
+    const { watched, onChange, onIdle } = this.#settings;
     const all = watched();
     for (const name of [...this.#entries.keys(), ...this.#lastWrite.keys(), ...this.#sampledAtMs.keys()]) {
       if (!all.has(name)) this.#forget(name);
     }
-    if (all.size === 0) return;
+    if (all.size === 0) {
+      onIdle();
+      return;
+    }
     const before = new Map(this.#entries);
     await this.#look(all);
     for (const [name, known] of before) {
@@ -254,9 +259,9 @@ export class TopicCatalogue {
   }
 
   #failed(error: Error): void {
-    const isNew = this.#failure === undefined;
+    // The first one stays: a status that says another thing of the same trouble each time would be written each time.
+    if (this.#failure !== undefined || this.#isClosed) return;
     this.#failure = error;
-    if (!isNew || this.#isClosed) return;
     this.#settings.logger.info({ err: error }, 'the topics of a cluster cannot be looked at');
     this.#refreshAfter(probeEveryMs);
     for (const name of this.#settings.watched().keys()) this.#settings.onChange(name);

@@ -327,7 +327,7 @@ describe('the topic controller', () => {
       expect(api.get('KafScaleTopic', 'orders')!.metadata!.finalizers).toBeUndefined();
       api.delete('KafScaleTopic', 'orders');
       await gone();
-      await new Promise((resolve) => setTimeout(resolve, 3 * lookEveryMs));
+      await eventually('its client is closed, as nobody needs it', () => kafka.closed === 1, 20_000, 10);
       expect(kafka.count('deleteTopics')).toBe(0);
       expect(kafka.topicsByName.has('orders')).toBe(true);
     });
