@@ -14,6 +14,12 @@ RUN rm -rf node_modules packages/testkit \
  && find packages -path '*/dist/*' \( -name '*.test.*' -o -name '*-fixture.*' -o -name '*.model.*' -o -name '*.contract.*' -o -name '*.map' -o -name '*.d.ts' \) -delete \
  && rm -rf packages/*/src packages/*/tsconfig.* node_modules/.cache
 
+# What restores a snapshot of etcd: `kafscale etcd-prepare` runs it before the members of a managed etcd start.
+FROM golang:1.26 AS etcdutl
+WORKDIR /build
+RUN printf 'module kafscale.test/etcd\n\ngo 1.24\n\nrequire go.etcd.io/etcd/etcdutl/v3 v3.6.16\n' > go.mod \
+ && CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags='-s -w' -o etcdutl go.etcd.io/etcd/etcdutl/v3
+
 FROM node:20-slim
 ENV NODE_ENV=production \
     # What is held back stays bounded: large blocks, which are used again and again, go back to the system when they are given up at
@@ -25,6 +31,7 @@ ENV NODE_ENV=production \
     NODE_OPTIONS=--max-semi-space-size=4
 WORKDIR /kafscale
 COPY --from=build /kafscale ./
+COPY --from=etcdutl /build/etcdutl /usr/local/bin/
 USER 1000:1000
 # Kafka clients; metrics, /healthz and /readyz; the control API where it is on.
 EXPOSE 9092 9093 9094

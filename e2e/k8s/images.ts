@@ -37,19 +37,21 @@ export const images = {
 /** The path of an archive with all images, in `folder`; what `make build` made goes in as it is now. */
 export async function buildImages(folder: string): Promise<string> {
   const user = `${userId}:${userId}`;
+  const etcdFolder = await buildEtcd(newestEtcdVersion);
+  // What restores a snapshot runs before etcd, in our own image.
+  const etcdutl = await programsLayer('etcdutl', [join(etcdFolder, 'etcdutl')]);
   const kafscale: Contents = {
-    layers: [await systemLayer(), await applicationLayer(join(folder, 'application'))],
+    layers: [await systemLayer(), etcdutl, await applicationLayer(join(folder, 'application'))],
     settings: {
       user,
       entrypoint: ['/usr/bin/node', '/kafscale/packages/cli/bin/kafscale.js'],
       command: ['broker'],
-      env: { NODE_ENV: 'production', PATH: '/usr/bin', ...mallocSettings },
+      env: { NODE_ENV: 'production', PATH: '/usr/bin:/usr/local/bin', ...mallocSettings },
       workingFolder: '/kafscale',
     },
   };
   const busybox = await programsLayer('busybox', [busyboxProgram()], ['sh', 'sleep', 'nc', 'wget', 'cat', 'ls']);
   const busyboxEnv = { PATH: '/usr/local/bin' };
-  const etcdFolder = await buildEtcd(newestEtcdVersion);
   const etcdPrograms = ['etcd', 'etcdctl', 'etcdutl'].map((name) => join(etcdFolder, name));
   const contents: Record<keyof typeof images, Contents> = {
     pause: { layers: [busybox], settings: { user, entrypoint: ['sleep', '2147483647'], env: busyboxEnv } },

@@ -49,8 +49,9 @@ export const rightsOverClusters: readonly Right[] = [
   ...children('networking.k8s.io', 'networkpolicies'),
   ...children('policy', 'poddisruptionbudgets'),
   {
-    ...{ group: '', resource: 'pods', verbs: [...follow, 'patch'] },
-    neededBy: 'reconcile/watched-world.ts; reconcile/drain/scale-down-executor.ts marks the pod that is to go',
+    ...{ group: '', resource: 'pods', verbs: [...follow, 'patch', 'delete'] },
+    neededBy:
+      'reconcile/watched-world.ts; reconcile/drain/scale-down-executor.ts marks the pod that is to go; reconcile/etcd/managed-etcd.ts starts a member anew that cannot get on',
   },
   {
     ...{ group: '', resource: 'secrets', verbs: ['get', 'create'] },

@@ -46,10 +46,10 @@ compares both.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
-# A pod that is to go is marked; none is made or deleted by the operator.
+# A broker's pod that is to go is marked; only a member of etcd that cannot get on is deleted, to start anew.
 - apiGroups: ['']
   resources: [pods]
-  verbs: [list, watch, patch]
+  verbs: [list, watch, patch, delete]
 {{- end -}}
 
 {{/* Secrets are read one by one, by the names that resources give, and made for control ports. None is listed or changed. */}}

@@ -22,6 +22,8 @@ export interface MaintenanceDependencies {
 export interface RebuildOptions {
   /** Told what would be done; the rebuild goes on if it answers true. */
   readonly confirm: (plan: RebuildPlan) => boolean;
+  /** Whether what the metadata store holds of this cluster, such as an older backup, gives way. */
+  readonly replaces?: boolean;
   readonly onProgress?: (text: string) => void;
 }
 
@@ -61,11 +63,11 @@ export function restoreFromStores(
 export function rebuildStores(
   config: BrokerConfig,
   dependencies: MaintenanceDependencies,
-  { confirm, onProgress }: RebuildOptions,
+  { confirm, onProgress, replaces = false }: RebuildOptions,
   given?: Stores,
 ): Promise<{ readonly plan: RebuildPlan; readonly isDone: boolean }> {
   return withStores(config, dependencies, given, async (opened) => {
-    const rebuilding = { ...opened, ...(onProgress !== undefined && { onProgress }) };
+    const rebuilding = { ...opened, replaces, ...(onProgress !== undefined && { onProgress }) };
     const plan = await prepareRebuild(rebuilding);
     const isConfirmed = confirm(plan);
     if (isConfirmed) await executeRebuild(plan, rebuilding);

@@ -78,6 +78,7 @@ function addRebuild(program: Command): void {
       'Fills an empty metadata store (etcd, or the embedded one) from what the bucket holds: topics, ids, offsets, leader epochs, producers, and groups as of the last checkpoint. Prints what it would do, and does it with --yes.',
     )
     .option('--yes', 'do it')
+    .option('--replace', 'also where the store holds this cluster, as an older backup that brokers refuse')
     .option('--data-dir <folder>', 'folder of the embedded stores')
     .addHelpText(
       'after',

@@ -7,12 +7,13 @@ import { progressLines } from '../progress-lines.ts';
 
 export interface RebuildCommandOptions {
   readonly yes?: boolean;
+  readonly replace?: boolean;
   readonly dataDir?: string;
 }
 
 const shownFaults = 50;
 
-export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<void> {
+export async function rebuild({ yes, replace, dataDir }: RebuildCommandOptions): Promise<void> {
   const config = maintenanceConfig({ ...(dataDir !== undefined && { dataDir }) }, 'objects');
   const show = progressLines(systemClock);
   let missing: readonly string[] = [];
@@ -23,9 +24,11 @@ export async function rebuild({ yes, dataDir }: RebuildCommandOptions): Promise<
       {
         confirm: (plan) => {
           print(planText(plan, systemClock.wallMs()));
+          if (replace === true) print('  What the metadata store holds of this cluster now is replaced by all that.');
           missing = [...plan.summary.lost, ...plan.summary.faults];
           return yes === true;
         },
+        replaces: replace === true,
         onProgress: (text) => show(`  ${text}`),
       },
     ),

@@ -72,6 +72,27 @@ async function world(): Promise<{ fixture: KeeperFixture; writer: Writer }> {
 }
 
 describe('rebuild', () => {
+  it('replaces an older store of the same cluster where it is told to, and no other', async () => {
+    const { fixture, writer } = await world();
+    await writer.flush({ sequence: 0, extents: [extent(0, 'a', 'b')] });
+    const before = fixture.metadataStore;
+    await fixture.clock.advanceAsync(minuteMs);
+    const { items: sessions } = await before.range({ key: 'sessions/', end: 'sessions0' });
+    await before.transact({ compare: [], success: sessions.map(({ key }) => ({ type: 'delete', key }) as const) });
+    await expect(fixture.settle(prepareRebuild(dependencies(fixture)))).rejects.toThrow('--replace');
+    const replacing = { ...dependencies(fixture), replaces: true };
+    const plan = await fixture.settle(prepareRebuild(replacing));
+    await fixture.settle(executeRebuild(plan, replacing));
+    const { clusterId, generation } = await fixture.settle(agreedIdentity(dependencies(fixture)));
+    expect({ clusterId, generation }).toEqual({ clusterId: plan.clusterId, generation: plan.generation });
+
+    await fixture.clock.advanceAsync(minuteMs);
+    const record = { clusterId: 'another', generation: 1n, createdMs: 0n };
+    const value = metadata.ClusterRecord.encode(record).finish();
+    await fixture.metadataStore.transact({ compare: [], success: [{ type: 'put', key: metadataKeys.cluster, value }] });
+    await expect(fixture.settle(prepareRebuild(replacing))).rejects.toThrow('Only the store of the same cluster');
+  });
+
   it('goes on when a shelf is lost, and names it and the partitions it may be about', async () => {
     const { fixture, writer } = await world();
     await writer.flush({ sequence: 0, extents: [extent(0, 'a', 'b')] });

@@ -20,6 +20,8 @@ export class RebuildRefused extends Error {
 
 export interface RebuildDependencies extends SurveyDependencies {
   readonly random: Random;
+  /** Whether a store that holds this very cluster, such as one restored from an older backup, gives way to what the bucket says. */
+  readonly replaces?: boolean;
 }
 
 /** A bucket that was written to more recently may have brokers at work. */
@@ -30,9 +32,14 @@ const incarnationBytes = 16;
 
 /** What would be done. Throws RebuildRefused, MetadataError, StorageError. */
 export async function prepareRebuild(dependencies: RebuildDependencies): Promise<RebuildPlan> {
-  await checkStoreIsEmpty(dependencies);
+  const replaced = await checkStoreIsEmpty(dependencies);
   const plan = await planRebuild(dependencies);
   if (plan !== undefined) {
+    if (replaced !== undefined && replaced !== plan.clusterId) {
+      throw new RebuildRefused(
+        `The metadata store holds cluster ${replaced}, and the bucket is of cluster ${plan.clusterId}. Only the store of the same cluster is replaced.`,
+      );
+    }
     checkBucketIsQuiet(plan, dependencies);
     return plan;
   }
@@ -71,7 +78,8 @@ export async function executeRebuild(plan: RebuildPlan, dependencies: RebuildDep
   await writeCheckpoint(state, { ...dependencies, names, random, identity: { clusterId, generation }, incarnation });
 }
 
-async function checkStoreIsEmpty(dependencies: RebuildDependencies): Promise<void> {
+/** Answers the cluster that is to be replaced, if there is one. */
+async function checkStoreIsEmpty(dependencies: RebuildDependencies): Promise<string | undefined> {
   if (await anyKey(dependencies, metadataPrefixes.sessions)) {
     throw new RebuildRefused(
       'Brokers are at work on this metadata store: nothing is lost, and nothing to rebuild. To check the data, run: kafscale verify',
@@ -80,8 +88,9 @@ async function checkStoreIsEmpty(dependencies: RebuildDependencies): Promise<voi
   const { item } = await readKey(dependencies, metadataKeys.cluster);
   if (item !== undefined) {
     const { clusterId } = metadata.ClusterRecord.decode(item.value);
+    if (dependencies.replaces === true) return clusterId;
     throw new RebuildRefused(
-      `The metadata store holds cluster ${clusterId}. A rebuild fills an empty store and replaces none: give it an empty one (another KAFSCALE_ETCD_PREFIX, KAFSCALE_CLUSTER_ID or KAFSCALE_DATA_DIR/metadata), or remove the keys of this cluster first if they are beyond use.`,
+      `The metadata store holds cluster ${clusterId}. A rebuild fills an empty store: give it an empty one (another KAFSCALE_ETCD_PREFIX, KAFSCALE_CLUSTER_ID or KAFSCALE_DATA_DIR/metadata). If what it holds is an older backup, which brokers refuse, replace it with --replace.`,
     );
   }
   const { item: marker } = await readKey(dependencies, metadataKeys.rebuild);
@@ -90,6 +99,7 @@ async function checkStoreIsEmpty(dependencies: RebuildDependencies): Promise<voi
       'The metadata store is not empty, and what it holds is no cluster of ours. Give the rebuild an empty one.',
     );
   }
+  return undefined;
 }
 
 function checkBucketIsQuiet({ newestMs }: RebuildPlan, { clock }: RebuildDependencies): void {
@@ -109,14 +119,20 @@ async function takeMarker(plan: RebuildPlan, dependencies: RebuildDependencies) 
     startedMs: BigInt(clock.wallMs()),
   };
   const before = await readKey(dependencies, key);
+  const { item: replaced } = await readKey(dependencies, metadataKeys.cluster);
+  const operand = dependencies.replaces === true ? (replaced?.modRevision ?? 0) : 0;
   const { succeeded, revision } = await withDeadline(clock, callDeadlineMs, (signal) =>
     metadataStore.transact(
       {
         compare: [
-          { key: metadataKeys.cluster, target: 'createRevision', operator: '=', operand: 0 },
+          { key: metadataKeys.cluster, target: 'modRevision', operator: '=', operand },
           { key, target: 'modRevision', operator: '=', operand: before.item?.modRevision ?? 0 },
         ],
-        success: [{ type: 'put', key, value: metadata.RebuildRecord.encode(record).finish() }],
+        success: [
+          { type: 'put', key, value: metadata.RebuildRecord.encode(record).finish() },
+          // From here on no broker takes the store for a cluster's.
+          ...(operand === 0 ? [] : [{ type: 'delete', key: metadataKeys.cluster } as const]),
+        ],
       },
       signal,
     ),
