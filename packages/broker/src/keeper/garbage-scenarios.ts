@@ -171,6 +171,20 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'neither touches nor counts what lies beside the namespace, such as snapshots of etcd',
+    async run() {
+      const { fixture, controller } = await world();
+      const { objectStore } = fixture;
+      const snapshot = 'etcd-snapshots/shop.kafscale/20260203T040506Z-0a1b2c3d';
+      const keys = [`${snapshot}/00000.part`, `${snapshot}/snapshot.json`];
+      for (const key of keys) await objectStore.create(key, [Buffer.from('precious')]);
+      const reports = await fixture.collect(controller);
+      if (reports.at(-1)?.objects.unknown !== 0) return 'counted objects that are none of its business';
+      const left = await fixture.objectKeys('etcd-snapshots/');
+      return left.length === keys.length ? undefined : `deleted all but ${left.join(', ')}: it is not ours`;
+    },
+  },
+  {
     name: 'keeps what is younger than the grace, by the clock of the object store',
     async run() {
       const { fixture, controller, writer } = await world();
