@@ -82,19 +82,24 @@ export function deployment(place: Place, replicas: number, settings: ContainerSe
   return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: place, spec };
 }
 
-/** Reaches the pods with the label `app` of its name, or `of`, at these ports. */
+/** Reaches the pods with the label `app` of its name, or `of`, or with other `labels`, at these ports. */
 export function service(
   place: Place,
   ports: Readonly<Record<string, number>>,
-  more: { readonly of?: string; readonly type?: 'NodePort' | 'LoadBalancer'; readonly headless?: boolean } = {},
+  more: {
+    readonly of?: string;
+    readonly labels?: Labels;
+    readonly type?: 'NodePort' | 'LoadBalancer';
+    readonly headless?: boolean;
+  } = {},
 ): object {
-  const { of = place.name, type, headless = false } = more;
+  const { of = place.name, labels = { app: of }, type, headless = false } = more;
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: place,
     spec: {
-      selector: { app: of },
+      selector: labels,
       ports: Object.entries(ports).map(([name, port]) => ({ name, port })),
       ...(type !== undefined && { type }),
       ...(headless && { clusterIP: 'None', publishNotReadyAddresses: true }),

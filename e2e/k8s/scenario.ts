@@ -7,7 +7,7 @@ import { pod, restrictedNamespace, type ContainerSettings } from './manifests.ts
 export function kubectlOfRunner(): Kubectl {
   const kubeconfig = process.env['KUBECONFIG'] ?? '';
   const program = findProgram('kubectl');
-  if (kubeconfig === '' || program === undefined) throw new Error('run this by `make e2e-k8s` or `make e2e-operator`');
+  if (kubeconfig === '' || program === undefined) throw new Error('run this by `make e2e-k8s`');
   return new Kubectl(program, kubeconfig);
 }
 
@@ -32,6 +32,22 @@ export interface PodStatus extends KubeObject {
       readonly restartCount: number;
       readonly state: { readonly terminated?: { readonly exitCode: number; readonly reason: string } };
     }[];
+  };
+}
+
+interface ServiceObject {
+  readonly spec: { readonly clusterIP: string };
+  readonly status: { readonly loadBalancer: { readonly ingress?: readonly { readonly ip: string }[] } };
+}
+
+interface DeploymentObject {
+  readonly metadata: { readonly generation: number };
+  readonly spec: { readonly replicas: number };
+  readonly status: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly availableReplicas?: number;
   };
 }
 
@@ -68,11 +84,34 @@ export class Scenario {
     return this.kubectl.list<PodStatus>('pods', this.namespace, `app=${app}`);
   }
 
-  /** Resolves when all replicas of the Deployment are ready; rejects with what the cluster says about its pods. */
-  async rolledOut(deployment: string, timeoutSeconds = 120): Promise<void> {
-    const command = ['rollout', 'status', `deployment/${deployment}`, `--timeout=${timeoutSeconds}s`];
-    await this.kubectl.run([...command, '-n', this.namespace]).catch(async (error: unknown) => {
-      throw new Error(`${String(error)}\n${await this.describe(deployment)}`, { cause: error });
+  podsOf(selector: string): Promise<readonly PodStatus[]> {
+    return this.kubectl.list<PodStatus>('pods', this.namespace, selector);
+  }
+
+  /** The address at which the node and all pods reach a Service. */
+  async clusterIp(service: string): Promise<string> {
+    return (await this.kubectl.get<ServiceObject>('service', service, this.namespace)).spec.clusterIP;
+  }
+
+  /** Resolves when the Service of type LoadBalancer has an address. */
+  async loadBalancerAddress(service: string): Promise<string> {
+    const find = async (): Promise<string | undefined> =>
+      (await this.kubectl.get<ServiceObject>('service', service, this.namespace)).status.loadBalancer.ingress?.[0]?.ip;
+    await eventually('the load balancer has an address', async () => (await find()) !== undefined, 30_000);
+    return (await find())!;
+  }
+
+  /** Resolves when all replicas of the Deployment are of its newest kind and available; rejects with what the cluster says about its pods. */
+  async rolledOut(name: string, timeoutSeconds = 360): Promise<void> {
+    const isRolledOut = async (): Promise<boolean> => {
+      const { metadata, spec, status } = await this.kubectl.get<DeploymentObject>('deployment', name, this.namespace);
+      const { observedGeneration = 0, replicas = 0, updatedReplicas = 0, availableReplicas = 0 } = status;
+      const wanted = spec.replicas;
+      if (observedGeneration < metadata.generation) return false;
+      return [replicas, updatedReplicas, availableReplicas].every((count) => count === wanted);
+    };
+    await eventually(`${name} is rolled out`, isRolledOut, timeoutSeconds * 1_000).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await this.describe(name)}`, { cause: error });
     });
   }
 
@@ -93,12 +132,12 @@ export class Scenario {
     return this.kubectl.run(['logs', of, '-n', this.namespace, '--tail=-1']);
   }
 
-  /** Pods, their latest events and the ends of their logs, for a failure's message. */
-  async describe(app: string): Promise<string> {
+  /** Pods, their latest events and the ends of the logs of a Deployment's, for a failure's message. */
+  async describe(deployment: string): Promise<string> {
     const asked = [
       ['get', 'pods', '-o', 'wide'],
       ['get', 'events', '--sort-by=.lastTimestamp'],
-      ['logs', '--selector', `app=${app}`, '--tail=40', '--prefix'],
+      ['logs', `deployment/${deployment}`, '--all-pods', '--tail=40', '--prefix'],
     ];
     const answers = await Promise.all(
       asked.map((args) => this.kubectl.run([...args, '-n', this.namespace]).catch(String)),

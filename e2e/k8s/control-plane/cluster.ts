@@ -17,7 +17,7 @@ import type { Repeated } from './repeated.ts';
 
 export type Progress = (text: string) => void;
 
-const nodeReadySeconds = 120;
+const nodeReadySeconds = 300;
 
 export class Cluster {
   readonly controlPlane: ControlPlane;

@@ -32,7 +32,7 @@ export const serviceRange = '10.96.0.0/16';
 /** Where pods find the API server. */
 const apiServiceAddress = '10.96.0.1';
 export const clusterDomain = 'cluster.local';
-const startTimeoutMs = 120_000;
+const startTimeoutMs = 300_000;
 /** Between questions to a server that starts. */
 const pauseMs = 100;
 

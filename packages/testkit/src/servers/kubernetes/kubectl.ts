@@ -1,7 +1,7 @@
 /** kubectl bound to one cluster: what a user would type, and the few questions that tests ask all the time. */
 import { ProgramError, runProgram } from '@kafscale/runtime';
 
-const commandTimeoutMs = 120_000;
+const commandTimeoutMs = 300_000;
 
 /** Any object of the API as JSON; a test names the fields that it reads. */
 export interface KubeObject {
