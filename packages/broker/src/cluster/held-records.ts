@@ -112,8 +112,9 @@ export class HeldRecords {
       const revision = await this.#lane.commit(changeRecords(group));
       for (const { held, record } of group) [held.record, held.modRevision] = [record, revision];
     } catch (error) {
-      // One that somebody else has written must not keep the others from being stored.
-      if (group.length > 1 && error instanceof MetadataError && error.kind !== 'fenced') {
+      // One that somebody else has written, or that is too large, must not keep the others from being stored.
+      const isOfOne = error instanceof MetadataError && (error.kind === 'conflict' || error.kind === 'invalid');
+      if (group.length > 1 && isOfOne) {
         const half = Math.ceil(group.length / 2);
         await this.#store(group.slice(0, half), outcomes);
         await this.#store(group.slice(half), outcomes);
