@@ -101,6 +101,14 @@ describe('what dashboards ask of a window', () => {
     expect(text).toContain('kafscale_consumer_lag_bucket{le="10"} 3');
     expect((await metrics.scrape()).text).toContain('kafscale_consumer_lag_max 0');
   });
+
+  it('is told to each of those who ask, whoever comes first', async () => {
+    const metrics = createMetrics();
+    metrics.sawConsumerLag(7);
+    const largest = async () => (await metrics.totals()).gauges['kafscale_consumer_lag_max'];
+    expect([await largest(), await largest()]).toEqual([7, 0]);
+    expect((await metrics.scrape()).text).toContain('kafscale_consumer_lag_max 7');
+  });
 });
 
 describe('RateWindow', () => {

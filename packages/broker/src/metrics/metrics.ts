@@ -34,30 +34,33 @@ export interface BrokerMetrics extends Instruments {
 export function createMetrics(): BrokerMetrics {
   const registry = new Registry();
   const updates = new Set<() => void>();
-  let largestLag = 0;
+  /** Since each of those who ask was told last: neither takes it from the other. */
+  const largestLags = { scrape: 0, totals: 0 };
   const instruments = Object.fromEntries(
     Object.entries(metricDefinitions).map(([key, definition]) => [key, createInstrument(definition, registry)]),
   ) as unknown as Instruments;
-  updates.add(() => {
-    instruments.consumerLagMax.set(largestLag);
-    largestLag = 0;
-  });
+  const update = (asker: keyof typeof largestLags) => {
+    for (const one of updates) one();
+    instruments.consumerLagMax.set(largestLags[asker]);
+    largestLags[asker] = 0;
+  };
   return {
     ...instruments,
     sawConsumerLag(records) {
       instruments.consumerLag.observe(records);
-      largestLag = Math.max(largestLag, records);
+      largestLags.scrape = Math.max(largestLags.scrape, records);
+      largestLags.totals = Math.max(largestLags.totals, records);
     },
-    beforeScrape(update) {
-      updates.add(update);
-      return () => updates.delete(update);
+    beforeScrape(one) {
+      updates.add(one);
+      return () => updates.delete(one);
     },
     async scrape() {
-      for (const update of updates) update();
+      update('scrape');
       return { contentType: registry.contentType, text: await registry.metrics() };
     },
     async totals() {
-      for (const update of updates) update();
+      update('totals');
       return { gauges: await sums(instruments, 'gauge'), counters: await sums(instruments, 'counter') };
     },
   };
