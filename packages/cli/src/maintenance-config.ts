@@ -17,7 +17,7 @@ export function maintenanceConfig(
   { dataDir }: { readonly dataDir?: string },
   needs: 'metadata' | 'objects',
 ): BrokerConfig {
-  const config = loadedConfig(dataDir);
+  const config = loadedConfig(dataDir === undefined ? {} : { dataDir });
   const folder = join(resolve(config.dataDir), needs);
   const isEmbedded = needs === 'metadata' ? config.etcdEndpoints === undefined : config.s3Bucket === undefined;
   if (!isEmbedded || existsSync(folder)) return config;
@@ -26,9 +26,15 @@ export function maintenanceConfig(
   );
 }
 
-function loadedConfig(dataDir: string | undefined): BrokerConfig {
+/** Of the bucket, for commands to which etcd is named otherwise. Throws CommandError with every fault. */
+export function bucketConfig(etcdEndpoints: readonly string[]): BrokerConfig {
+  const config = loadedConfig({ etcdEndpoints });
+  if (config.s3Bucket !== undefined) return config;
+  throw new CommandError('Name the bucket with KAFSCALE_S3_BUCKET.');
+}
+
+function loadedConfig(overrides: Readonly<Record<string, unknown>>): BrokerConfig {
   try {
-    const overrides = dataDir === undefined ? {} : { dataDir };
     return loadConfig(brokerConfigSchema, { prefix: 'KAFSCALE_', overrides }).config;
   } catch (error) {
     throw error instanceof ConfigError ? explainConfigError(error) : error;

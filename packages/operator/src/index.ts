@@ -16,7 +16,7 @@ export { clusterEvents } from './reconcile/operator-events.ts';
 export { topicEvents } from './reconcile/topic/topic-events.ts';
 export { connectEtcd, EtcdCallError } from './etcd/etcd-client.ts';
 export { fetchSnapshot } from './etcd/fetch-snapshot.ts';
-export { listenUrls, memberPlanSchema, memberPodSchema } from './etcd/member-plan.ts';
+export { addressesOf, listenUrls, memberPlanSchema, memberPodSchema } from './etcd/member-plan.ts';
 export { MemberNotReady, prepareMember } from './etcd/prepare-member.ts';
 export { SnapshotFault, snapshotsPrefix } from './etcd/snapshot-catalog.ts';
 export { takeSnapshot, type TakenSnapshot } from './etcd/take-snapshot.ts';

@@ -1,6 +1,7 @@
 /** `kafscale etcd-prepare`: what runs before etcd in each pod of a managed etcd. */
 import { openBucket } from '@kafscale/broker';
 import {
+  addressesOf,
   connectEtcd,
   fetchSnapshot,
   listenUrls,
@@ -10,7 +11,7 @@ import {
 } from '@kafscale/operator';
 import { createLogger, cryptoRandom, loadConfig, runProgram, systemClock } from '@kafscale/runtime';
 import { readFile } from 'node:fs/promises';
-import { explained, maintenanceConfig } from '../maintenance-config.ts';
+import { bucketConfig, explained } from '../maintenance-config.ts';
 import { CommandError } from '../output.ts';
 
 export interface EtcdPrepareOptions {
@@ -35,13 +36,13 @@ export async function etcdPrepare({ plan: planFile, folder, member }: EtcdPrepar
       {
         ...{ clock: systemClock, logger, connect: connectEtcd(systemClock) },
         async fetchSnapshot(key, file) {
-          const config = maintenanceConfig({}, 'objects');
+          const config = bucketConfig([addressesOf(plan.data).client(0)]);
           await explained(config, async () => {
             const store = await openBucket(config, dependencies);
             await fetchSnapshot(store, key, file).finally(() => store.close());
           });
         },
-        etcdutl: async (args) => void (await runProgram(pod.etcdutl, args, { timeoutMs: restoreTimeoutMs })),
+        etcdutl: (args) => runProgram(pod.etcdutl, args, { timeoutMs: restoreTimeoutMs }).then(() => undefined),
       },
     );
   } catch (error) {

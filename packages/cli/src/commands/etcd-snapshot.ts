@@ -3,7 +3,7 @@ import { openBucket } from '@kafscale/broker';
 import { connectEtcd, snapshotsPrefix, takeSnapshot } from '@kafscale/operator';
 import { cryptoRandom, silentLogger, systemClock } from '@kafscale/runtime';
 import { writeFile } from 'node:fs/promises';
-import { explained, maintenanceConfig } from '../maintenance-config.ts';
+import { bucketConfig, explained } from '../maintenance-config.ts';
 import { CommandError, print } from '../output.ts';
 import { inMebibytes } from '../progress-lines.ts';
 
@@ -18,7 +18,7 @@ export async function etcdSnapshot({ endpoints, cluster, keep, report }: EtcdSna
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(cluster)) {
     throw new CommandError(`${cluster} cannot name snapshots: take letters, digits, ".", "_" and "-".`);
   }
-  const config = maintenanceConfig({}, 'objects');
+  const config = bucketConfig(endpoints);
   if (config.namespace === snapshotsPrefix) {
     throw new CommandError(`KAFSCALE_S3_NAMESPACE must not be ${snapshotsPrefix}: snapshots are kept beside it.`);
   }

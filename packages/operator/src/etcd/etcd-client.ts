@@ -144,12 +144,18 @@ export const connectEtcd =
         const body = { peerURLs: [peerUrl], isLearner: true };
         return membershipOf(await call<MembersJson>('/v3/cluster/member/add', body));
       },
-      promote: async (memberId) => void (await call('/v3/cluster/member/promote', { ID: memberId })),
-      remove: async (memberId) => void (await call('/v3/cluster/member/remove', { ID: memberId })),
+      async promote(memberId) {
+        await call('/v3/cluster/member/promote', { ID: memberId });
+      },
+      async remove(memberId) {
+        await call('/v3/cluster/member/remove', { ID: memberId });
+      },
       async moveLeader(toMemberId) {
         await call('/v3/maintenance/transfer-leadership', { targetID: toMemberId });
       },
-      defragment: async () => void (await call('/v3/maintenance/defragment', {}, defragmentDeadlineMs)),
+      async defragment() {
+        await call('/v3/maintenance/defragment', {}, defragmentDeadlineMs);
+      },
       snapshot: (signal) => snapshotOf(url, signal),
     };
   };

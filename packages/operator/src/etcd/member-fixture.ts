@@ -61,7 +61,7 @@ export class MemberProcesses {
       {
         ...{ clock: systemClock, logger: silentLogger, connect: this.connect, addresses: this.addresses },
         fetchSnapshot: (key, file) => fetchSnapshot(this.#store, key, file),
-        etcdutl: async (args) => void (await runProgram(this.#programs.etcdutl, args, { timeoutMs: 30_000 })),
+        etcdutl: (args) => runProgram(this.#programs.etcdutl, args, { timeoutMs: 30_000 }).then(() => undefined),
       },
     );
   }

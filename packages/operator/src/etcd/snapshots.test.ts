@@ -48,7 +48,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const take = (sent?: Sent, { keep = 3, at = clock as Clock } = {}) =>
+const take = (sent?: Sent, { keep = 3, at = clock }: { readonly keep?: number; readonly at?: Clock } = {}) =>
   takeSnapshot(
     { endpoints: ['http://a', 'http://b'], cluster: 'shop.kafscale', keep },
     {

@@ -304,9 +304,10 @@ function stateOf({ situation, members, view }: Looked): EtcdState {
   const say = (reason: EtcdState['reason'], message: string): EtcdState => ({ ...count, reason, message });
   if (isStopped) return say('NotAnswering', `it is stopped: the annotation ${etcdAnnotation} says so`);
   if (!members.isInitialized) {
-    const isRestoring = etcd.restoreFrom !== undefined;
-    const message = isRestoring ? `its members begin with ${etcd.restoreFrom}` : 'its members start for the first time';
-    return { ...say('Starting', message), isRestoring };
+    const { restoreFrom } = etcd;
+    const message =
+      restoreFrom === undefined ? 'its members start for the first time' : `its members begin with ${restoreFrom}`;
+    return { ...say('Starting', message), isRestoring: restoreFrom !== undefined };
   }
   if (isOutOfSpace(view))
     return say('OutOfSpace', 'it refuses writes since its quota is used up; space is being freed');
