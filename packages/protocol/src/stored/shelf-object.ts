@@ -12,11 +12,13 @@
  * itself.
  */
 import { DecodeError } from '../errors/decode-error.ts';
-import { type FlushManifest, type ObjectSlice, Shelf } from '../metadata/generated/metadata/metadata.ts';
+import { FlushManifest, type ObjectSlice, Shelf } from '../metadata/generated/metadata/metadata.ts';
 import { crc32c } from '../records/crc32c.ts';
 import { decodeChecked, decodeTrailer, encodeTrailer, trailerBytes, type FooterPlace } from './trailer.ts';
 
 const magic = 0x4b534846;
+/** Field 1, with its length. */
+const manifestsTag = (1 << 3) | 2;
 
 /** Bytes behind the shelf. */
 export const shelfTrailerBytes = trailerBytes;
@@ -29,12 +31,27 @@ export interface EncodedShelf {
 }
 
 /** Manifests oldest first. */
-export function encodeShelf(objectKey: string, manifests: readonly FlushManifest[]): EncodedShelf {
-  const shelf = Buffer.from(Shelf.encode({ manifests: [...manifests] }).finish());
+export const encodeShelf = (objectKey: string, manifests: readonly FlushManifest[]): EncodedShelf =>
+  encodeShelfOf(
+    objectKey,
+    manifests.map((manifest) => FlushManifest.encode(manifest).finish()),
+  );
+
+/** As `encodeShelf`, of manifests that are encoded: who encodes many does not do so in one turn. */
+export function encodeShelfOf(objectKey: string, encoded: readonly Uint8Array[]): EncodedShelf {
+  const shelf = Buffer.concat(encoded.flatMap((manifest) => [lengthBefore(manifest), manifest]));
   return {
     object: [shelf, encodeTrailer(shelf, magic)],
     slice: { objectKey, position: 0n, length: shelf.length, crc32c: crc32c(shelf) },
   };
+}
+
+/** Tag and length of a manifest of a `Shelf`. */
+function lengthBefore({ length }: Uint8Array): Uint8Array {
+  const bytes = [manifestsTag];
+  let rest = length;
+  for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
+  return Uint8Array.from([...bytes, rest]);
 }
 
 /** Where the shelf lies in an object of `objectBytes`, from its last 12 bytes. Throws DecodeError. */

@@ -4,7 +4,15 @@
  * of every key it removes, so whoever else moved one first wins and nothing is described twice or not at all (COMMIT.md K6). Deletions
  * alone go past the lane: they need no put, which etcd refuses when it is full, and a copy of one that comes late finds the keys gone.
  */
-import { decodeFlushFooter, encodeShelf, metadata, metadataKeys, summarizePartitions } from '@kafscale/protocol';
+import {
+  decodeFlushFooter,
+  encodeShelfOf,
+  metadata,
+  metadataKeys,
+  scanShelf,
+  summarizePartitions,
+  type ScannedManifest,
+} from '@kafscale/protocol';
 import { withDeadline, type Logger } from '@kafscale/runtime';
 import type { Lane } from '../../metadata/lane.ts';
 import { MetadataError } from '../../metadata/metadata-error.ts';
@@ -12,7 +20,7 @@ import type { Compare, MetadataStore, Revision } from '../../metadata/metadata-s
 import { StorageError } from '../../storage/storage-error.ts';
 import type { DeadExtents } from './dead-extents.ts';
 import type { Publications } from './publications.ts';
-import { describeFlush, isLost, readShelf, type ReadingManifests } from './stored-manifests.ts';
+import { asStored, describeFlush, isLost, readSlice, type ReadingManifests } from './stored-manifests.ts';
 
 /** A manifest key as it is stored. */
 export interface StoredManifest {
@@ -66,8 +74,10 @@ export const maxKeysPerMove = 100;
 const maxFlushRanges = 8;
 /** When what could not be read is tried again. */
 const lookAgainMs = 600_000;
-/** Decoding so much holds requests up for a few milliseconds. */
+/** Decoding or encoding so much holds requests up for a few milliseconds. */
 const bytesBetweenPauses = 256 * 1_024;
+/** What an extent takes where it is encoded, about. */
+const bytesPerExtent = 64;
 
 const sizeOf = ({ value, footer }: StoredManifest) => Math.max(value.length, footer?.length ?? 0);
 
@@ -109,8 +119,8 @@ export class Shelver {
 
   /** Puts what is alive on these shelves on one; undefined when nothing is. At most `maxKeysPerMove`, oldest first. Throws as above. */
   async merge(shelves: readonly StoredShelf[]): Promise<StoredShelf | undefined> {
-    const lists = [];
-    for (const { slice } of shelves) lists.push(...(await readShelf(slice, this.#dependencies)));
+    const lists: metadata.FlushManifest[] = [];
+    for (const { slice } of shelves) lists.push(...(await this.#manifestsOn(slice)));
     const described = await Promise.all(lists.map((manifest) => this.#resolve(manifest)));
     const alive = (await this.#alive(described)).filter((manifest) => manifest !== undefined);
     if (alive.length === 0) {
@@ -149,7 +159,7 @@ export class Shelver {
     if (looked.contents.unreadable === 0 || nowMs - looked.atMs < lookAgainMs) return looked.contents;
     let { contents } = looked;
     try {
-      const manifests = await readShelf(shelf.slice, this.#dependencies);
+      const manifests = await this.#manifestsOn(shelf.slice);
       contents = contentsOf(await Promise.all(manifests.map((manifest) => this.#resolve(manifest))));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error; // the shelf itself cannot be read now; it stays as it is known
@@ -162,7 +172,7 @@ export class Shelver {
   async open(key: string, modRevision: Revision, value: Uint8Array): Promise<StoredShelf> {
     const { shelf: slice, manifestCount } = metadata.ShelfRecord.decode(value);
     if (slice === undefined) throw new MetadataError('corrupt', `shelf ${key} lies nowhere`);
-    const manifests = await readShelf(slice, this.#dependencies);
+    const manifests = await this.#manifestsOn(slice);
     const described = await Promise.all(manifests.map((manifest) => this.#resolve(manifest)));
     return { key, modRevision, slice, manifestCount, contents: contentsOf(described) };
   }
@@ -199,6 +209,17 @@ export class Shelver {
     return results;
   }
 
+  /** The manifests on a shelf, oldest first. Throws StorageError. */
+  async #manifestsOn(slice: metadata.ObjectSlice): Promise<readonly metadata.FlushManifest[]> {
+    const bytes = await readSlice(slice, this.#dependencies);
+    const scanned = asStored(slice.objectKey, () => scanShelf(bytes, slice));
+    return this.#inPieces(
+      scanned,
+      ({ description }) => description?.length ?? 0,
+      (manifest) => Promise.resolve(decoded(manifest)),
+    );
+  }
+
   #describe({ value, footer }: StoredManifest): Promise<metadata.FlushManifest> {
     const manifest = metadata.FlushManifest.decode(value);
     if (manifest.body?.$case !== 'footer' || footer === undefined) return this.#resolve(manifest);
@@ -229,11 +250,12 @@ export class Shelver {
   async #alive(manifests: readonly metadata.FlushManifest[]): Promise<(metadata.FlushManifest | undefined)[]> {
     const { dead } = this.#dependencies;
     await dead.learn(topicIdsOf(manifests));
-    return manifests.map((manifest) => {
+    const aliveOf = (manifest: metadata.FlushManifest): metadata.FlushManifest | undefined => {
       if (manifest.body?.$case !== 'inline') return manifest;
       const value = dead.withoutDead(manifest.body.value);
       return value && { ...manifest, body: { $case: 'inline', value } };
-    });
+    };
+    return this.#inPieces(manifests, encodedSizeOf, (manifest) => Promise.resolve(aliveOf(manifest)));
   }
 
   /** Stores the shelf, then puts its key in the place of `replaced`. */
@@ -246,7 +268,10 @@ export class Shelver {
     const publication = publications.begin();
     try {
       const sequence = publication.nextSequence();
-      const { object, slice } = encodeShelf(publication.nameFlat('shelf', sequence), manifests);
+      const encoded = await this.#inPieces(manifests, encodedSizeOf, (manifest) =>
+        Promise.resolve(metadata.FlushManifest.encode(manifest).finish()),
+      );
+      const { object, slice } = encodeShelfOf(publication.nameFlat('shelf', sequence), encoded);
       await withDeadline(clock, uploadDeadlineMs, (signal) => objectStore.create(slice.objectKey, object, signal));
       const key = metadataKeys.shelf(incarnation, sequence);
       const manifestCount = manifests.length;
@@ -264,6 +289,17 @@ export class Shelver {
       publication.settle();
     }
   }
+}
+
+function decoded({ objectKey, description, footer }: ScannedManifest): metadata.FlushManifest {
+  if (footer !== undefined) return { objectKey, body: { $case: 'footer', value: footer } };
+  return { objectKey, body: { $case: 'inline', value: metadata.FlushDescription.decode(description) } };
+}
+
+/** About. */
+function encodedSizeOf({ body }: metadata.FlushManifest): number {
+  if (body?.$case !== 'inline') return 0;
+  return body.value.topics.reduce((sum, { extents }) => sum + extents.length * bytesPerExtent, 0);
 }
 
 /** What is known of a shelf without its object; nothing when one of its manifests says nothing. */

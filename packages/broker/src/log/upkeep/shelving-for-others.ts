@@ -3,7 +3,7 @@
  * themselves: the same moves, of keys that nobody adds to any more. Who has such keys had a session once, so one that is not there is
  * gone for ever; and each move compares what it removes.
  */
-import { metadataKeys, metadataPrefixes } from '@kafscale/protocol';
+import { metadata, metadataKeys, metadataPrefixes } from '@kafscale/protocol';
 import { withDeadline, type Clock, type Logger } from '@kafscale/runtime';
 import { MetadataError } from '../../metadata/metadata-error.ts';
 import {
@@ -38,6 +38,12 @@ const maxBytesPerMove = 2 * 2 ** 20;
 /** Shelves whose contents are looked at for the first time in one round. */
 const maxOpenedPerRound = 64;
 const lookAgainMs = 600_000;
+
+/** What a manifest describes, be it in its key or in a footer. */
+function describedBytes(value: Uint8Array): number {
+  const { body } = metadata.FlushManifest.decode(value);
+  return body?.$case === 'footer' ? body.value.length : value.length;
+}
 
 export class ShelvingForOthers {
   readonly #dependencies: ShelvingForOthersDependencies;
@@ -94,7 +100,7 @@ export class ShelvingForOthers {
     for await (const entry of this.#entriesOfTheDead(metadataPrefixes.manifests)) {
       if (signal.aborted || !isController()) return;
       batch.push(entry);
-      bytes += entry.value.length;
+      bytes += describedBytes(entry.value);
       if (left.length + batch.length >= maxKeysPerMove || bytes >= maxBytesPerMove) await move();
     }
     if (batch.length > 0) await move();
