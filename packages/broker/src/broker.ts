@@ -62,7 +62,7 @@ const callDeadlineMs = 5_000;
 const lostSessionLimitMs = 500;
 /** How long a broker that is to stop waits for its next life, in order to end that properly. */
 const betweenLivesLimitMs = 5_000;
-const memoryPurposes = ['requests', 'flushes', 'hot-tail', 'folding', 'answers', 'cache'];
+const memoryPurposes = ['requests', 'flushes', 'hot-tail', 'folding', 'answers', 'cache', 'takeover'];
 const freeUnusedMs = 15_000;
 const restartBackoff = { baseMs: 200, maxMs: 2_000 };
 

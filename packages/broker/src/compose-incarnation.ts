@@ -186,10 +186,11 @@ export async function composeIncarnation(
     ...{ store, upkeepLane: session.lane('upkeep'), clock, random, logger: ownershipLogger },
     ...{ incarnation, brokerId, callDeadlineMs },
   };
+  const knownBytes = Math.min(config.takeoverMemoryBytes, shares.knownFlushBytes);
   const known =
-    ownsNothing || config.takeoverMemoryBytes === 0
+    ownsNothing || knownBytes === 0
       ? undefined
-      : new KnownFlushes({ store, objectStore, clock, callDeadlineMs, budgetBytes: config.takeoverMemoryBytes });
+      : new KnownFlushes({ store, objectStore, clock, callDeadlineMs, budgetBytes: knownBytes });
   const keepingUp =
     known && new KeepingUp({ known, clock, logger: ownershipLogger, hasOthers: () => image.brokers().length > 1 });
   const ownership = new Ownership({
@@ -347,6 +348,7 @@ export async function composeIncarnation(
     memory.count('answers', () => hotTail.pinnedBytes),
     memory.countOutside('answers', () => cache.pinnedBytes),
     memory.count('cache', () => cache.sizeBytes + cache.loadingBytes),
+    memory.countOutside('takeover', () => known?.sizeBytes ?? 0),
   ];
   return {
     brokerId,

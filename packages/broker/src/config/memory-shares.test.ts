@@ -13,7 +13,7 @@ describe('memoryShares', () => {
       expect(processBytes).toBeLessThanOrEqual(limitBytes ?? 512_000_000);
       expect(shares.maxInFlightBytes).toBeLessThan(recordBytes);
       expect(shares.hotTailBytes).toBeLessThan(recordBytes);
-      expect(shares.foldBytes + shares.answerBytes).toBeLessThan(recordBytes);
+      expect(shares.foldBytes + shares.answerBytes + shares.knownFlushBytes).toBeLessThan(recordBytes);
     },
   );
 

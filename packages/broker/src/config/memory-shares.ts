@@ -29,6 +29,8 @@ export interface MemoryShares {
   readonly foldBytes: number;
   /** Of answers that clients have not taken: beyond it they are not given more, and who does not read is disconnected. */
   readonly answerBytes: number;
+  /** What may be known of flushes before their partitions come: taken from requests and folding while it is. */
+  readonly knownFlushBytes: number;
   readonly cacheBytes: number;
   readonly segmentListBytes: number;
 }
@@ -70,6 +72,7 @@ export function memoryShares(settings: MemorySettings, limitBytes?: number): Mem
     hotTailKeptBytes: Math.min(hotTailBytes, recordBytes / 32),
     foldBytes: Math.max(minFoldBytes, Math.min(maxFoldBytes, wholeMiB(recordBytes / 5))),
     answerBytes: recordBytes / 5,
+    knownFlushBytes: recordBytes / 5,
     cacheBytes,
     segmentListBytes,
   };

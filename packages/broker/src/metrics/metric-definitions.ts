@@ -79,7 +79,7 @@ export const metricDefinitions = {
   ),
   memoryBytes: gauge(
     'kafscale_memory_bytes',
-    'Memory for records by what it is held for: requests, flushes, hot-tail, folding, answers, cache, free (kept for reuse).',
+    'Memory for records by what it is held for: requests, flushes, hot-tail, folding, answers, cache, takeover, free (kept for reuse).',
     ['purpose'],
   ),
   memoryLimitBytes: gauge('kafscale_memory_limit_bytes', 'Memory that the process is to stay within.'),
