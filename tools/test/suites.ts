@@ -42,10 +42,14 @@ function jest(config: string, ...args: readonly string[]): SuiteCommand {
 
 let built: Promise<string> | undefined;
 
-/** Scenarios run the built command, also when they are the only suites chosen. What does not compile is for `types` to say. */
-async function e2e(path: string): Promise<SuiteCommand> {
+/** For suites that run the built command, also when they are the only ones chosen. What does not compile is for `types` to say. */
+async function build(): Promise<void> {
   built ??= runProgram('npm', ['run', '--silent', 'build']).catch(() => '');
   await built;
+}
+
+async function e2e(path: string): Promise<SuiteCommand> {
+  await build();
   return jest('jest.e2e.config.js', path);
 }
 
@@ -187,13 +191,17 @@ export const suites: readonly Suite[] = [
   },
   {
     name: 'operator',
-    about: 'the operator and its resources against a real Kubernetes API server and controllers, without pods',
-    needs: ['openssl', 'go'],
-    servers: ['etcd', 'kubernetes'],
+    about:
+      'the operator, its resources and its chart against a real Kubernetes API server and controllers, without pods',
+    needs: ['openssl', 'go', 'promtool'],
+    servers: ['etcd', 'kubernetes', 'helm'],
     onRequest: true,
     timeoutMinutes: 20,
     counted: 'jest',
-    command: () => jest('jest.kube.config.js'),
+    async command() {
+      await build();
+      return jest('jest.kube.config.js');
+    },
   },
   etcdSuite('3.5', 'previous', 'etcd 3.5'),
   etcdSuite('3.6', 'newest', 'etcd'),

@@ -246,11 +246,11 @@ describe('the topic controller', () => {
   });
 
   it.each([
-    ['orders', { topicName: '__consumer_offsets' }, 'belongs to the brokers'],
-    ['orders', { topicName: '..' }, 'no topic can be named'],
-    ['x'.repeat(250), {}, 'at most 249 characters'],
-    ['orders', { partitions: 0 }, 'spec.partitions'],
-  ])('refuses %s with %j and asks nobody', async (name, spec, words) => {
+    ['a topic of the brokers', 'orders', { topicName: '__consumer_offsets' }, 'belongs to the brokers'],
+    ['a name that Kafka forbids', 'orders', { topicName: '..' }, 'no topic can be named'],
+    ['a name that is too long', 'x'.repeat(250), {}, 'at most 249 characters'],
+    ['no partitions', 'orders', { partitions: 0 }, 'spec.partitions'],
+  ])('refuses %s and asks nobody', async (_, name, spec, words) => {
     addCluster();
     addTopic(name, spec);
     await reasons('Refused', name);

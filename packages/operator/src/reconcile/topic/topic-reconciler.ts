@@ -49,6 +49,8 @@ interface Case {
 /** What was refused waits as long as it has been refused, within these bounds. */
 const shortestRetryMs = 5_000;
 const longestRetryMs = 300_000;
+/** Everything else ends by a change that is heard of. */
+const comesAgain: ReadonlySet<TopicFinding['reason']> = new Set(['Refused', 'Unreachable', 'Deleting']);
 /** Look, write, look; once more where somebody else wrote in between. */
 const mostRounds = 3;
 
@@ -130,14 +132,15 @@ export class TopicReconciler {
 
   async #make(one: Case, catalogue: TopicCatalogue): Promise<TopicFinding> {
     const { wish, topic } = one;
-    const applied = new Set(this.#statuses.newest(topicResource, topic).status?.appliedConfig);
+    const { status } = this.#statuses.newest(topicResource, topic);
+    const applied = status?.appliedConfig ?? [];
     const names = new Set([...wish.configs.keys(), ...applied]);
-    const isNew = this.#statuses.newest(topicResource, topic).status?.topicId === undefined;
+    const isNew = status?.topicId === undefined;
     let seen: SeenTopic | undefined;
     let wasCreated = false;
     for (let round = 0; round < mostRounds; round += 1) {
       seen = await catalogue.topic(wish.topicName, names);
-      const plan = planOf(wish, seen, [...applied]);
+      const plan = planOf(wish, seen, applied);
       if (isNothing(plan)) break;
       await this.#remember(one, [...names]);
       const refused = await this.#carryOut(one, plan, catalogue);
@@ -148,8 +151,9 @@ export class TopicReconciler {
       const message = 'the brokers say that the topic exists and do not show it: it is probably being deleted';
       return { reason: 'Unreachable', message, seen: 'missing', applied: [...names] };
     }
-    if (isNew && !wasCreated)
+    if (isNew && !wasCreated) {
       this.#report(topic, 'Adopted', `topic ${wish.topicName} existed already and is kept as this resource says`);
+    }
     return { ...agreement(wish, seen), seen, applied: [...wish.configs.keys()] };
   }
 
@@ -195,7 +199,7 @@ export class TopicReconciler {
     // Also the answer to our own request whose first answer got lost.
     if (refused?.code === ErrorCode.TOPIC_ALREADY_EXISTS) return undefined;
     if (refused !== undefined) return refused;
-    if (topic.status?.topicId === undefined) {
+    if (this.#statuses.newest(topicResource, topic).status?.topicId === undefined) {
       this.#report(topic, 'Created', `topic ${name} was created with ${partitions} partitions`);
     } else {
       const note = `topic ${name} was missing, deleted by somebody else; it was created again and is empty`;
@@ -208,15 +212,11 @@ export class TopicReconciler {
     const { topic, wish, signal } = one;
     const { client, catalogues } = this.#deps;
     if (!hasFinalizer(topic)) return settledResult;
-    const letGo = () => setFinalizer(client, topic, { wanted: false, signal });
     const isHolder = this.#holderOf(one).metadata.uid === topic.metadata.uid;
-    if (isForced(topic))
-      this.#report(
-        topic,
-        'TopicKept',
-        `topic ${wish.topicName} stays, as the annotation ${forceDeleteAnnotation} asks`,
-      );
-    else if (wish.deletionPolicy === 'Delete' && wish.fault === undefined && isHolder) {
+    if (isForced(topic)) {
+      const note = `topic ${wish.topicName} stays, as the annotation ${forceDeleteAnnotation} asks`;
+      this.#report(topic, 'TopicKept', note);
+    } else if (wish.deletionPolicy === 'Delete' && wish.fault === undefined && isHolder) {
       const obstacle = this.#obstacle(one);
       // Nobody is left who could delete it.
       if (obstacle?.reason === 'ClusterNotFound') {
@@ -227,7 +227,7 @@ export class TopicReconciler {
         this.#report(topic, 'Deleted', `topic ${wish.topicName} was deleted with its records`);
       }
     }
-    await letGo();
+    await setFinalizer(client, topic, { wanted: false, signal });
     return settledResult;
   }
 
@@ -251,8 +251,7 @@ export class TopicReconciler {
       this.#report(topic, finding.reason, finding.message);
     }
     await this.#statuses.write(topicResource, topic, statusOf(newest, finding, clock), { signal });
-    if (finding.reason !== 'Refused' && finding.reason !== 'Unreachable' && finding.reason !== 'Deleting')
-      return settledResult;
+    if (!comesAgain.has(finding.reason)) return settledResult;
     const waitedMs = unchangedForMs(newest, finding.reason, clock.wallMs());
     return { requeueAfterMs: Math.min(longestRetryMs, Math.max(shortestRetryMs, waitedMs)) };
   }
@@ -267,6 +266,10 @@ function agreement(wish: TopicWish, seen: SeenTopic): Pick<TopicFinding, 'reason
   if (count > wish.partitions) {
     const message = `the topic has ${count} partitions and ${wish.partitions} are asked for; Kafka cannot take any away, so set partitions to ${count}`;
     return { reason: 'PartitionsCannotShrink', message };
+  }
+  if (count < wish.partitions) {
+    const message = `the brokers added partitions and show ${count} of ${wish.partitions} so far; looking again`;
+    return { reason: 'Unreachable', message };
   }
   return { reason: 'Synced', message: `topic ${wish.topicName} is as asked, with ${count} partitions` };
 }
