@@ -8,7 +8,7 @@ TSX := node --no-warnings --conditions=@kafscale/source --import tsx
 # What npm writes last; newer than the lockfile exactly when the install is current.
 INSTALLED := node_modules/.package-lock.json
 
-.PHONY: help build demo cluster test test-stores e2e-k8s e2e-operator k8s chaos soak lint format bench bench-cluster clean
+.PHONY: help build demo cluster test test-stores e2e-k8s e2e-operator k8s kind chaos soak lint format bench bench-cluster clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ e2e-operator: $(INSTALLED) ## The operator on a real Kubernetes API server and c
 
 k8s: build ## A real Kubernetes on this machine and a shell with kubectl and helm in it
 	$(TSX) e2e/k8s/run.ts shell
+
+kind: ## A Kubernetes in Docker with our images and the demo cluster; needs docker, kind, kubectl and helm
+	docker/kind.sh
 
 chaos: build ## Faults by chance on a real cluster under load; MINUTES=30 SEED=7
 	$(TSX) e2e/cluster/chaos.ts
