@@ -7,12 +7,13 @@ import {
   buildMinio,
   buildVersitygw,
   controllerBinaries,
+  helmBinary,
   kubeBinaries,
   newestEtcdVersion,
   previousEtcdVersion,
 } from '@kafscale/testkit';
 
-export type TestServerName = 'etcd' | 'etcd 3.5' | 'minio' | 'versitygw' | 'kubernetes';
+export type TestServerName = 'etcd' | 'etcd 3.5' | 'minio' | 'versitygw' | 'kubernetes' | 'helm';
 
 const builds: Readonly<Record<TestServerName, () => Promise<unknown>>> = {
   etcd: () => buildEtcd(newestEtcdVersion),
@@ -20,6 +21,7 @@ const builds: Readonly<Record<TestServerName, () => Promise<unknown>>> = {
   minio: () => buildMinio(),
   versitygw: buildVersitygw,
   kubernetes: () => kubeBinaries().then(controllerBinaries),
+  helm: helmBinary,
 };
 
 /** Long enough to say who is waited for. */

@@ -15,6 +15,7 @@ const debianPackages: Readonly<Record<string, string>> = {
   'mkfs.ext4': 'e2fsprogs',
   losetup: 'mount',
   mount: 'mount',
+  promtool: 'prometheus',
 };
 
 export const isOnPath = (program: string): boolean => findProgram(program) !== undefined;
@@ -32,6 +33,7 @@ export async function missingPrograms(programs: readonly string[]): Promise<stri
     await runProgram('apt-get', ['update', '--quiet'], { env }).catch(() => undefined); // an old list may still do
     await runProgram('apt-get', install, { env }).catch((error: unknown) => console.log(String(error)));
     if (packages.includes('etcd-server')) await stopService('etcd');
+    if (packages.includes('prometheus')) await stopService('prometheus');
   }
   return missing.filter((program) => !isOnPath(program));
 }
