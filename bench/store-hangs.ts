@@ -289,7 +289,7 @@ async function createTopic(port: number): Promise<void> {
 async function imageVariables(): Promise<Record<string, string>> {
   const text = await readFile(new URL('../Dockerfile', import.meta.url), 'utf8');
   return Object.fromEntries(
-    [...text.matchAll(/\b(MALLOC_[A-Z_]+|NODE_OPTIONS)=(\S+)/g)].map(([, name, value]) => [name, value]),
+    [...text.matchAll(/\b(MALLOC_[A-Z_]+|NODE_OPTIONS)=(\S+)/g)].map(([, name, value]) => [name!, value!]),
   );
 }
 

@@ -11,7 +11,9 @@ const request: RequestOf<typeof produce> = {
 async function answerAt(delayMs: number) {
   const clock = new FakeClock();
   const services = { clock, image: { topic: () => undefined }, produceThrottle: { delayMs } } as unknown as Services;
-  const context = { apiVersion: 9 } as Parameters<typeof produceHandler.handle>[1];
+  const context = { apiVersion: 9, releaseRequest: () => undefined } as unknown as Parameters<
+    typeof produceHandler.handle
+  >[1];
   let answer: { readonly throttleTimeMs: number; readonly responses: readonly unknown[] } | undefined;
   void Promise.resolve(produceHandler.handle(request, context, services)).then((given) => {
     if (typeof given === 'object' && 'throttleTimeMs' in given) answer = given;

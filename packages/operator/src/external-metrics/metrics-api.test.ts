@@ -44,7 +44,7 @@ describe('the metrics API', () => {
     answerOf(path, new URLSearchParams(labelSelector === undefined ? {} : { labelSelector }), {
       wallMs: () => 1_700_000_000_123,
       clustersIn: (namespace) => (namespace === 'shop' ? ['a', 'b', 'c'] : []),
-      load: (_metric, { namespace, name }) => loads[`${namespace}/${name}`]!,
+      load: (_metric, { namespace = '', name }) => loads[`${namespace}/${name}`]!,
     });
   const values = (selector?: string, namespace = 'shop') => ask(`${root}/namespaces/${namespace}/${bytesIn}`, selector);
   const clusters = (answer: { readonly body: object }) =>

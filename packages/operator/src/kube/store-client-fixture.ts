@@ -214,7 +214,7 @@ const write = () => ({ manager: fieldManager, dryRun: false });
 const stored = <T extends KubeObject>(object: FakeObject): Stored<T> => structuredClone(object) as unknown as Stored<T>;
 
 const fake = ({ apiVersion, kind }: Kind, object: object): FakeObject =>
-  structuredClone({ ...object, apiVersion, kind }) as FakeObject;
+  structuredClone({ ...object, apiVersion, kind });
 
 function matching(labelSelector: string | undefined): (object: FakeObject) => boolean {
   const wanted = (labelSelector ?? '').split(',').filter((term) => term !== '');
@@ -231,7 +231,7 @@ function merged(before: unknown, patch: unknown): unknown {
   const base = typeof before === 'object' && before !== null ? (before as Record<string, unknown>) : {};
   const result: Record<string, unknown> = { ...base };
   for (const [name, value] of Object.entries(patch)) {
-    if (value === null) delete result[name];
+    if (value === null) Reflect.deleteProperty(result, name);
     else result[name] = merged(base[name], value);
   }
   return result;

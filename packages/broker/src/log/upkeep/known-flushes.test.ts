@@ -1,4 +1,4 @@
-import { metadata } from '@kafscale/protocol';
+import type { metadata } from '@kafscale/protocol';
 import type { KeyValue } from '../../metadata/metadata-store.ts';
 import { KnownFlushes, type KnownView } from './known-flushes.ts';
 import { ShelvingFixture, topicId } from './shelving-fixture.ts';
