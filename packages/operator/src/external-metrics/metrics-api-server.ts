@@ -94,7 +94,7 @@ export class MetricsApiServer {
 
   #answer(request: IncomingMessage): ApiAnswer {
     const { frontProxy } = this.#identity ?? {};
-    const socket = request.socket as TLSSocket;
+    const socket = request.socket as unknown as Pick<TLSSocket, 'authorized' | 'getPeerCertificate'>;
     if (frontProxy === undefined || !socket.authorized) {
       return failure(401, 'Unauthorized', 'ask through the API server of Kubernetes');
     }
