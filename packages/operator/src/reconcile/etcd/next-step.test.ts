@@ -56,7 +56,7 @@ test('nothing is done to an etcd that is well, or that has no quorum', () => {
   expect(step(well, { view, wanted: 5 }).type).toBe('nothing');
 });
 
-test('a member that has caught up becomes a voter before anything else is done', () => {
+test('a member that has caught up becomes a voter before files are made smaller or members added', () => {
   const learning = [{ sizeMb: 90, inUseMb: 1 }, {}, { isLearner: true }];
   expect(step(learning, { wanted: 5 })).toMatchObject({ type: 'promote', memberId: '2', by: { url: 'http://0' } });
 });
@@ -93,6 +93,10 @@ describe('an etcd that refuses writes', () => {
 
   it('is helped although a member is down', () => {
     expect(step([full, full, { isDown: true }], {}, noSpace)).toMatchObject({ type: 'defragment' });
+  });
+
+  it('is helped before a member that does not catch up is asked for', () => {
+    expect(step([{}, {}, { isLearner: true }], {}, noSpace).type).toBe('disarm');
   });
 
   it('stays armed while there is nothing to free', () => {

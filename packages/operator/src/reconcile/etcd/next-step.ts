@@ -42,8 +42,8 @@ export function nextStep(situation: EtcdSituation): EtcdStep {
   const { view } = situation;
   if (view.membership === undefined) return nothing;
   return (
-    promotion(view) ??
     outOfSpace(situation) ??
+    promotion(view) ??
     recreation(situation) ??
     scaling(situation) ??
     defragmentation(situation) ??
