@@ -83,6 +83,16 @@ describe('the block cache', () => {
     expect(cache.pinnedBytes).toBe(0);
   });
 
+  it('tells the same beside blocks that are too short for a slab', async () => {
+    const objects = Array.from({ length: 10 }, (_, index) => [`short ${index}`, numbered(10)] as const);
+    const { cache } = await cacheOver({ a: numbered(100), ...Object.fromEntries(objects) }, 100);
+    const held = await cache.load(block(0));
+    for (const [key] of objects) (await cache.load(block(0, key))).release();
+    expect([cache.sizeBytes, cache.pinnedBytes]).toEqual([100, 100]);
+    held.release();
+    expect(cache.pinnedBytes).toBe(0);
+  });
+
   it('drops the least recently used block when there is no room', async () => {
     const { cache } = await cacheOver({ a: numbered(300) }, 200);
     for (const index of [0, 1]) (await cache.load(block(index))).release();

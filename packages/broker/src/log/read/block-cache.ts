@@ -54,6 +54,8 @@ interface Entry {
   readonly block: Block;
   /** What the block costs: a whole slab even when it is not full. */
   readonly costBytes: number;
+  /** Of that what lies in slabs of a pool. */
+  readonly pooledBytes: number;
   /** Loaded ahead of a reader that has not come yet. */
   isAhead: boolean;
 }
@@ -78,6 +80,8 @@ export class BlockCache {
   readonly #pool: SlabPool;
   /** For blocks that fill no whole slab; each half as large as the one before. */
   readonly #shortPools: SlabPool[] = [];
+  /** Slabs of blocks that are worth none of a pool. */
+  readonly #unpooled = new WeakSet<Slab>();
   readonly #settings: BlockCacheSettings;
   /** The least recently used first. */
   readonly #entries = new Map<string, Entry>();
@@ -86,6 +90,7 @@ export class BlockCache {
   readonly #waitingLoads: (() => void)[] = [];
   #readingBlocks = 0;
   #sizeBytes = 0;
+  #pooledBytes = 0;
   #aheadBytes = 0;
   #hits = 0;
   #misses = 0;
@@ -116,7 +121,7 @@ export class BlockCache {
   /** Of blocks that left the cache, or were never kept, but are held by answers on their way to clients. */
   get pinnedBytes(): number {
     const inUse = this.#shortPools.reduce((sum, { bytesInUse }) => sum + bytesInUse, this.#pool.bytesInUse);
-    return Math.max(0, inUse - this.#sizeBytes - this.loadingBytes);
+    return Math.max(0, inUse - this.#pooledBytes - this.loadingBytes);
   }
 
   /** Blocks that readers found here, and blocks they had to wait for. */
@@ -228,7 +233,9 @@ export class BlockCache {
     const slab = this.#slabWith(bytes, readInto);
     const block = new Block(start, slab.bytes.subarray(0, bytes.length), slab);
     for (let waiter = 0; waiter < waiters; waiter += 1) block.retain();
-    if (isCurrent) this.#admit(blockKey(name), { block, costBytes: slab.bytes.length, isAhead: false });
+    const costBytes = slab.bytes.length;
+    const pooledBytes = this.#unpooled.has(slab) ? 0 : costBytes;
+    if (isCurrent) this.#admit(blockKey(name), { block, costBytes, pooledBytes, isAhead: false });
     else block.release();
     return block;
   }
@@ -262,7 +269,7 @@ export class BlockCache {
       if (!isThere) bytes.copy(readInto.bytes);
       return readInto;
     }
-    const slab = isThere ? this.#shortSlabWith(bytes) : new Slab(bytes, nothing);
+    const slab = isThere ? this.#shortSlabWith(bytes) : this.#slabOfItsOwn(bytes);
     readInto.release();
     return slab;
   }
@@ -271,15 +278,22 @@ export class BlockCache {
     const pool = this.#shortPools.findLast(({ slabBytes }) => slabBytes >= bytes.length);
     const slab =
       pool === undefined || bytes.length < minSlabBytes
-        ? new Slab(Buffer.allocUnsafeSlow(bytes.length), nothing)
+        ? this.#slabOfItsOwn(Buffer.allocUnsafeSlow(bytes.length))
         : pool.acquire();
     bytes.copy(slab.bytes);
+    return slab;
+  }
+
+  #slabOfItsOwn(bytes: Buffer): Slab {
+    const slab = new Slab(bytes, nothing);
+    this.#unpooled.add(slab);
     return slab;
   }
 
   #admit(key: string, entry: Entry): void {
     this.#entries.set(key, entry);
     this.#sizeBytes += entry.costBytes;
+    this.#pooledBytes += entry.pooledBytes;
     for (const [oldKey, old] of this.#entries) {
       if (this.#sizeBytes <= this.#settings.maxBytes) break;
       this.#drop(oldKey, old);
@@ -289,6 +303,7 @@ export class BlockCache {
   #drop(key: string, entry: Entry): void {
     this.#entries.delete(key);
     this.#sizeBytes -= entry.costBytes;
+    this.#pooledBytes -= entry.pooledBytes;
     this.#noLongerAhead(entry);
     entry.block.release();
   }
