@@ -2,7 +2,9 @@
  * The operator, put together by hand: informers that run from the start, and what acts, which runs for one term of leading. A term that
  * is lost is the end of the process: whoever calls brokers on old knowledge must not go on.
  */
+import type { ListenAddress } from '@kafscale/protocol';
 import { Lifecycle, settlesWithin, type Clock, type Logger, type Random } from '@kafscale/runtime';
+import { networkInterfaces } from 'node:os';
 import { ControlDirectory } from './brokers/broker-directory.ts';
 import { KafkaAdmin } from './brokers/kafka-admin.ts';
 import { LoadReports } from './brokers/load-reports.ts';
@@ -204,7 +206,7 @@ class Term {
     );
     const { externalMetricsAddress } = config;
     if (externalMetricsAddress === undefined) return;
-    const { host = '::', port } = externalMetricsAddress;
+    const { host = everyInterface(), port } = externalMetricsAddress;
     await running.start(
       'external metrics',
       () =>
@@ -251,5 +253,9 @@ function started<Startable extends { start(): Promise<void> }>(startable: Starta
   return startable;
 }
 
-const addressText = ({ host, port }: { readonly host?: string; readonly port: number }): string =>
-  `${host === undefined ? '[::]' : host.includes(':') ? `[${host}]` : host}:${port}`;
+/** Of both families, where this machine has both. */
+const everyInterface = (): string =>
+  Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === 'IPv6')) ? '::' : '0.0.0.0';
+
+const addressText = ({ host = everyInterface(), port }: ListenAddress): string =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { ControlClients, type ControlClient } from './control-client.ts';
 
 /** What is asked of a broker; the client that keeps to it is `ControlClient`. */
-export type BrokerCalls = Pick<ControlClient, 'status' | 'setCordon' | 'drain' | 'flush'>;
+export type BrokerCalls = Pick<ControlClient, 'status' | 'setCordon' | 'drain' | 'flush' | 'watchAssignments'>;
 
 export interface BrokerDirectory {
   /** The broker whose pod has this address. */

@@ -194,6 +194,22 @@ describe('the number of brokers', () => {
     expect(text).toContain('kafscale_operator_scale_down_total{result="removed"} 3');
   });
 
+  it('does not shrink while another broker sees the one that is to go as an owner', async () => {
+    await running(3);
+    cluster.isWitnessLate = true;
+    cluster.scale(2);
+    for (let round = 0; round < 12; round += 1) {
+      await cluster.reconcile();
+      cluster.tick();
+      await cluster.clock.advanceAsync(1_000);
+    }
+    expect([...cluster.brokers.values()].some(({ draining, owned }) => draining && owned.size === 0)).toBe(true);
+    expect(cluster.deployment.spec.replicas).toBe(3);
+    cluster.isWitnessLate = false;
+    await cluster.until('two', isReady(2));
+    expect(cluster.removals).toMatchObject([{ owned: 0 }]);
+  });
+
   it('goes to none and back', async () => {
     await running(2);
     cluster.scale(0);

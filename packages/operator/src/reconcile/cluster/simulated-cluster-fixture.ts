@@ -2,11 +2,11 @@
  * For tests of the cluster's reconciler: a cluster whose Kubernetes and brokers are simulated around the fake API server's store. Pods
  * go in the order of the real ReplicaSet controller, brokers own partitions and hand them over a few at a time.
  */
-import type { BrokerStatus, DrainPartitionsResponse } from '@kafscale/protocol';
+import type { AssignmentUpdate, BrokerStatus, DrainPartitionsResponse } from '@kafscale/protocol';
 import { seededRandom, silentLogger } from '@kafscale/runtime';
 import { FakeClock, FakeKubeApi, settled, type FakeObject } from '@kafscale/testkit';
 import type { BrokerCalls } from '../../brokers/broker-directory.ts';
-import { ControlCallError } from '../../brokers/control-client.ts';
+import { ControlCallError, type WatchOptions } from '../../brokers/control-client.ts';
 import {
   Children,
   type EventNote,
@@ -61,6 +61,8 @@ export class SimulatedCluster {
   readonly token: { value?: string } = {};
   /** Throws for a call that is to fail. */
   onCall: (call: BrokerCall, broker: SimulatedBroker) => void = () => undefined;
+  /** Another broker has not heard of the last move of each. */
+  isWitnessLate = false;
   reconciler!: ClusterReconciler;
   readonly #world: WatchedWorld;
   #addresses = 0;
@@ -154,10 +156,11 @@ export class SimulatedCluster {
   /** One look of the operator at a world it knows everything of. */
   async reconcile(): Promise<{ readonly requeueAfterMs?: number }> {
     await this.heard();
-    const result = await this.reconciler.reconcile(
+    const looking = this.reconciler.reconcile(
       { namespace, name: 'kafscale' },
       { signal: new AbortController().signal },
     );
+    const result = await this.clock.runUntilSettled(looking);
     await this.heard();
     return result;
   }
@@ -320,7 +323,16 @@ export class SimulatedCluster {
         }),
       drain: () => asked('drain', (broker) => this.#handOver(broker)),
       flush: () => asked('flush', () => ({ flushed: [] })),
+      watchAssignments: (options) => this.#watch(options),
     };
+  }
+
+  async *#watch({ brokerId = -1, signal }: WatchOptions): AsyncGenerator<AssignmentUpdate, void, void> {
+    const watched = [...this.brokers.values()].find(({ ip }) => idOf(ip) === brokerId);
+    const owned = [...(watched?.owned ?? []), ...(this.isWitnessLate ? [0] : [])];
+    for (const partition of owned) yield { partition: { topic: 't', partition }, brokerId, status: 'owned', epoch: 0 };
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
   }
 
   #handOver(broker: SimulatedBroker): DrainPartitionsResponse {
@@ -346,8 +358,10 @@ function move(from: SimulatedBroker, to: SimulatedBroker): void {
   to.owned.add(partition);
 }
 
+const idOf = (ip: string): number => Number(ip.split('.')[3]);
+
 const statusOf = ({ ip, owned, cordoned, draining, isReady }: SimulatedBroker): BrokerStatus => ({
-  ...{ brokerId: Number(ip.split('.')[3]), version: '0.1.0', ready: isReady && !draining, incarnation: ip, cordoned },
+  ...{ brokerId: idOf(ip), version: '0.1.0', ready: isReady && !draining, incarnation: ip, cordoned },
   ...{
     draining,
     coordinatorShards: [],

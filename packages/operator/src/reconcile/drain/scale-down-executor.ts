@@ -9,6 +9,7 @@ import { isKubeError, kinds, nameOf, type KubeClient, type ObjectName } from '..
 import type { OperatorMetrics } from '../../metrics/metrics.ts';
 import type { ClusterEventReason } from '../operator-events.ts';
 import { deletionCostAnnotation, drainingSinceAnnotation, lowestDeletionCost, type BrokerPod } from './broker-pod.ts';
+import { ownedInEyesOf } from './ownership-witness.ts';
 import { nextStep, type BlockedReason, type ScaleDownView, type Step } from './scale-down.ts';
 
 export interface ScaleDownDeps {
@@ -178,12 +179,12 @@ export class ScaleDownExecutor {
     const victim = view.pods.find(
       ({ drainingSinceMs, isTerminating }) => drainingSinceMs !== undefined && !isTerminating,
     );
-    const flushed = step.flushFirst === undefined || (await this.#flush(target, step.flushFirst));
     const sinceMs = victim?.drainingSinceMs ?? clock.wallMs();
     const isLate = clock.wallMs() - sinceMs >= view.drainTimeoutMs;
-    if (!flushed && !(isLate && view.isForced)) {
-      if (!isLate || victim === undefined)
-        return { step: { type: 'drain', pod: step.flushFirst! }, requeueAfterMs: laterMs };
+    const mayGo =
+      victim === undefined || (isLate && view.isForced) || (await this.#isEmpty(target, view, step, victim));
+    if (!mayGo) {
+      if (!isLate) return { step: { type: 'drain', pod: victim }, requeueAfterMs: laterMs };
       return this.#release(target, { type: 'release', pods: [victim], because: 'DrainTimedOut' });
     }
     target.signal.throwIfAborted();
@@ -199,6 +200,25 @@ export class ScaleDownExecutor {
       `from ${view.replicas} brokers to ${step.to}: ${who} goes`,
     );
     return { step, requeueAfterMs: laterMs };
+  }
+
+  /** The last broker has stored what it holds; any other owns nothing, also in the eyes of one that stays. */
+  async #isEmpty(
+    target: ScaleDownTarget,
+    { pods, statusOf }: ScaleDownView,
+    { flushFirst }: Extract<Step, { type: 'lower' }>,
+    victim: BrokerPod,
+  ): Promise<boolean> {
+    if (flushFirst !== undefined) return this.#flush(target, flushFirst);
+    const status = statusOf(victim);
+    const stays = pods.find((pod) => pod.uid !== victim.uid && pod.isReady && statusOf(pod) !== undefined);
+    const witness = stays && target.brokerOf(stays);
+    if (status === undefined || stays === undefined || witness === undefined) return true;
+    const { clock } = this.#deps;
+    const owned = await ownedInEyesOf(witness, status.brokerId, { clock, signal: target.signal });
+    if (owned === undefined || owned === 0) return true;
+    this.#logger.info({ pod: victim.name, owned, witness: stays.name }, 'another broker still sees it as an owner');
+    return false;
   }
 
   async #flush(target: ScaleDownTarget, pod: BrokerPod): Promise<boolean> {
