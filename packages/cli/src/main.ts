@@ -1,6 +1,7 @@
 /** The `kafscale` command: parses arguments and starts a command, which is loaded only then. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { readFileSync } from 'node:fs';
+import type { CheckOptions } from './commands/check.ts';
 import type { ClusterOptions } from './commands/cluster.ts';
 import type { DevOptions } from './commands/dev.ts';
 import type { OperatorOptions } from './commands/operator.ts';
@@ -177,6 +178,29 @@ docs/reference/operator.md lists every setting, metric, condition and Event.`,
     });
 
   program
+    .command('check')
+    .summary('send a record to a cluster and read it back')
+    .description(
+      'Makes a topic, produces a record with an ordinary Kafka client, consumes it in a group, and deletes the topic. Ends with exit code 1 when that does not work in time.',
+    )
+    .requiredOption('--bootstrap <host:port>', 'brokers to begin with, separated by commas', parseBootstrap)
+    .option('--timeout <seconds>', 'for all of it', parseSeconds, 60)
+    .option('--topic <name>', 'an existing topic to use, which keeps the record')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ kafscale check --bootstrap localhost:9092
+  $ kubectl run check --rm -i --restart=Never --image=kafscale/kafscale -- check --bootstrap kafscale-broker:9092
+
+\`helm test\` runs it in the cluster of the chart.`,
+    )
+    .action(async (options: CheckOptions) => {
+      const { check } = await import('./commands/check.ts');
+      await check(options);
+    });
+
+  program
     .command('migrate')
     .summary('rewrite manifests of KafScale (Go) for this operator')
     .description(
@@ -206,6 +230,22 @@ function parsePort(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('A port is a number from 0 to 65535.');
   return port;
+}
+
+function parseBootstrap(text: string): readonly string[] {
+  const addresses = text.split(',').map((address) => address.trim());
+  if (addresses.some((address) => !/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/.test(address))) {
+    throw new InvalidArgumentError('That is host:port, or several of them separated by commas.');
+  }
+  return addresses;
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!/^\d+$/.test(text) || seconds < 1 || seconds > 86_400) {
+    throw new InvalidArgumentError('That is a number of seconds from 1 to 86400.');
+  }
+  return seconds;
 }
 
 function parseBrokers(text: string): number {
