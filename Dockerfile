@@ -1,4 +1,4 @@
-# The broker, and every other command of `kafscale`: `docker run kafscale broker` with KAFSCALE_… variables.
+# Broker, operator and every other command of `kafscale` in one image: `docker run kafscale broker` with KAFSCALE_… variables.
 # Runs as a user without rights on a read-only file system; it writes nothing unless KAFSCALE_DATA_DIR names a volume.
 
 FROM node:20-slim AS build
