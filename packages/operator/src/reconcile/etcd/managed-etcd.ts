@@ -38,6 +38,8 @@ type Deps = Pick<ReconcilerDeps, 'client' | 'world' | 'children' | 'clock' | 'lo
 
 /** How long a pod may run without getting a place before it is made anew. */
 const lostAfterMs = 60_000;
+/** A member that was defragmented without gaining much is left alone for so long. */
+const restMs = 120_000;
 const lookSoonMs = 5_000;
 const lookMs = 30_000;
 const mostMembers = 9;
@@ -58,6 +60,8 @@ export class ManagedEtcd implements EtcdReconciler {
   readonly #deps: Deps;
   readonly #connect: ConnectEtcd;
   readonly #addresses: (plan: MemberPlan) => MemberAddresses;
+  /** When members were defragmented, by the address they were asked at; forgetting it costs one more. */
+  readonly #defragmentedMs = new Map<string, number>();
 
   constructor(deps: Deps, { connect = connectEtcd(deps.clock), addresses = addressesOf }: ManagedEtcdSettings = {}) {
     this.#deps = deps;
@@ -98,6 +102,9 @@ export class ManagedEtcd implements EtcdReconciler {
 
   forget({ namespace, name }: { readonly namespace: string; readonly name: string }): void {
     const { metrics } = this.#deps;
+    const { etcd } = namesOf(name);
+    const { client } = addressesOf({ name: etcd, domain: `${etcd}.${namespace}.svc` });
+    for (let ordinal = 0; ordinal < mostMembers; ordinal += 1) this.#defragmentedMs.delete(client(ordinal));
     for (let ordinal = 0; ordinal < mostMembers; ordinal += 1) this.#forgetMember({ namespace, name }, ordinal);
     const labels = { namespace, cluster: name };
     metrics.etcdNoSpace.remove(labels);
@@ -167,7 +174,10 @@ export class ManagedEtcd implements EtcdReconciler {
     );
     // What is not wanted any more has no place on purpose.
     const kept = new Set([...lost].filter((ordinal) => ordinal < members.members));
-    return nextStep({ view, replicas, wanted: etcd.replicas, quotaBytes: etcd.quotaBackendBytes, lost: kept });
+    const isRested = (url: string) =>
+      this.#deps.clock.monotonicMs() < (this.#defragmentedMs.get(url) ?? -restMs) + restMs;
+    const rested = new Set(view.members.filter(({ client }) => isRested(client.url)).map(({ ordinal }) => ordinal));
+    return nextStep({ view, replicas, wanted: etcd.replicas, quotaBytes: etcd.quotaBackendBytes, lost: kept, rested });
   }
 
   #snapshots({ plan, etcd, owner }: Situation): SnapshotView {
@@ -235,6 +245,7 @@ export class ManagedEtcd implements EtcdReconciler {
       case 'disarm':
         return step.by.disarm(step.alarm);
       case 'defragment':
+        this.#defragmentedMs.set(step.member.client.url, this.#deps.clock.monotonicMs());
         return step.member.client.defragment();
       case 'move-leader':
         return step.from.client.moveLeader(step.toMemberId);

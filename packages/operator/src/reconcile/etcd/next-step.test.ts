@@ -99,9 +99,13 @@ describe('an etcd that refuses writes', () => {
     expect(step([{}, {}, { isLearner: true }], {}, noSpace).type).toBe('disarm');
   });
 
-  it('stays armed while there is nothing to free', () => {
+  it('is tried at every member, since what is in use shows with the next write alone, and then left for a while', () => {
     const inUse = { sizeMb: 100, inUseMb: 98 };
-    expect(step([inUse, inUse, inUse], {}, noSpace).type).toBe('nothing');
+    const all = [inUse, inUse, inUse];
+    const rested = (...ordinals: readonly number[]) => ({ rested: new Set(ordinals) });
+    expect(step(all, rested(1), noSpace)).toMatchObject({ type: 'defragment', member: { ordinal: 2 } });
+    expect(step(all, rested(0, 1, 2), noSpace).type).toBe('nothing');
+    expect(step([inUse, full, inUse], rested(0, 1, 2), noSpace)).toMatchObject({ member: { ordinal: 1 } });
   });
 });
 

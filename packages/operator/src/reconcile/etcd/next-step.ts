@@ -28,6 +28,8 @@ export interface EtcdSituation {
   readonly quotaBytes: number;
   /** Members whose pods have run for a while without getting a place or agreeing with the others. */
   readonly lost: ReadonlySet<number>;
+  /** Members that were defragmented a short while ago. */
+  readonly rested?: ReadonlySet<number>;
 }
 
 /** From this share of the quota on a file is worth being made smaller, if this share of it is free. */
@@ -62,14 +64,19 @@ function promotion(view: EtcdView): EtcdStep | undefined {
   return { type: 'promote', memberId: learner.memberId, by };
 }
 
-/** Brokers have compacted; what is left is to give space back and to say so. Writes are refused, so a pause costs nothing. */
+/**
+ * Brokers have compacted; what is left is to give space back and to say so. Writes are refused, so a pause costs nothing. What a member
+ * says to be in use is not up to date before its next write, which does not come: so each is tried, and again after a while.
+ */
 function outOfSpace(situation: EtcdSituation): EtcdStep | undefined {
-  const { view, quotaBytes } = situation;
+  const { view, quotaBytes, rested = new Set() } = situation;
   const alarm = view.alarms.find((one) => one.alarm === 'NOSPACE');
   const by = speaker(view);
   if (alarm === undefined || by === undefined) return undefined;
   const fat = view.members.filter(({ status }) => status !== undefined && status.sizeBytes >= disarmBelow * quotaBytes);
-  const shrinkable = fat.filter(({ status }) => status!.inUseBytes < disarmBelow * status!.sizeBytes);
+  const shrinkable = fat.filter(
+    ({ ordinal, status }) => !rested.has(ordinal) || status!.inUseBytes < disarmBelow * status!.sizeBytes,
+  );
   if (fat.length === 0) return { type: 'disarm', alarm, by };
   // The leader last: while it is away nobody can even read.
   const [member] = shrinkable.sort((left, right) => Number(left.isLeader) - Number(right.isLeader));
