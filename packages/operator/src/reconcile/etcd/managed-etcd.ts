@@ -103,8 +103,8 @@ export class ManagedEtcd implements EtcdReconciler {
   forget({ namespace, name }: { readonly namespace: string; readonly name: string }): void {
     const { metrics } = this.#deps;
     const { etcd } = namesOf(name);
-    const { client } = addressesOf({ name: etcd, domain: `${etcd}.${namespace}.svc` });
-    for (let ordinal = 0; ordinal < mostMembers; ordinal += 1) this.#defragmentedMs.delete(client(ordinal));
+    const addresses = addressesOf({ name: etcd, domain: `${etcd}.${namespace}.svc` });
+    for (let ordinal = 0; ordinal < mostMembers; ordinal += 1) this.#defragmentedMs.delete(addresses.client(ordinal));
     for (let ordinal = 0; ordinal < mostMembers; ordinal += 1) this.#forgetMember({ namespace, name }, ordinal);
     const labels = { namespace, cluster: name };
     metrics.etcdNoSpace.remove(labels);
