@@ -1,6 +1,6 @@
 /** The gap of each partition while its owner drains, as a producer meets it: two brokers, a producer and the stores in one process. */
-import { startBroker } from '@kafscale/broker';
-import { brokerConfigSchema, encodeRecordBatch, ErrorCode, produce } from '@kafscale/protocol';
+import { startBroker, type Stores } from '@kafscale/broker';
+import { brokerConfigSchema, encodeRecordBatch, ErrorCode, metadataPrefixes, produce } from '@kafscale/protocol';
 import { RawClient } from '@kafscale/testkit';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,12 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dependencies, partitionsPerFlush, prepare, topicName, type Shape } from './generated-metadata.ts';
 
+const shelves = { key: metadataPrefixes.shelves, end: `${metadataPrefixes.shelves.slice(0, -1)}0` };
 const probedPartitions = 100;
 const probeIntervalMs = 25;
-/** So long the heir has been there before it inherits: manifests that nobody shelves are known by then. */
-const settleMs = 75_000;
+/** The heir has settled when neither the shelves nor what it knows of them have changed for longer than it waits between two looks. */
+const settledMs = 12_000;
+const settleLimitMs = 75_000;
 const produceVersion = 9;
 
 export async function measureHandOver(shape: Shape, takeoverMemoryBytes: number): Promise<void> {
@@ -32,9 +34,7 @@ export async function measureHandOver(shape: Shape, takeoverMemoryBytes: number)
     stores.metadataStore.close = () => Promise.resolve();
     const giver = await startBroker(config, dependencies, stores);
     const heir = await startBroker(config, dependencies, stores);
-    console.error(`settling since ${Math.round(performance.now() / 1_000)} s`);
-    await sleep(settleMs);
-    const known = await gauge(heir.metricsPort, 'kafscale_known_flush_bytes');
+    const known = await settled(stores, heir.metricsPort, takeoverMemoryBytes > 0);
 
     const partitions = Array.from({ length: Math.min(probedPartitions, partitionCount) }, (_, index) => {
       return Math.floor((index * partitionCount) / probedPartitions);
@@ -63,6 +63,25 @@ export async function measureHandOver(shape: Shape, takeoverMemoryBytes: number)
   } finally {
     await rm(dataDir, { recursive: true, force: true });
   }
+}
+
+/** Resolves with how many bytes the heir knows beforehand. */
+async function settled({ metadataStore }: Stores, metricsPort: number, learns: boolean): Promise<number> {
+  const startedMs = performance.now();
+  let before = '';
+  let known = 0;
+  let hasBegun = false;
+  for (let sinceMs = startedMs; !hasBegun || performance.now() - sinceMs < settledMs;) {
+    await sleep(1_000);
+    known = await gauge(metricsPort, 'kafscale_known_flush_bytes');
+    const { items } = await metadataStore.range({ ...shelves, keysOnly: true });
+    const now = `${items.length} ${known}`;
+    if (now !== before) sinceMs = performance.now();
+    before = now;
+    hasBegun = items.length > 0 && (known > 0 || !learns);
+    if (performance.now() - startedMs > settleLimitMs) break;
+  }
+  return known;
 }
 
 /** Writes to one partition at whoever takes it; resolves with the longest time between two acknowledgements. */
