@@ -153,7 +153,7 @@ export const plants: readonly Plant[] = [
         by: `      void [extent, objectKey];\n`,
       },
     ],
-    shows: ['phantom', 'wrong bytes'],
+    shows: ['phantom', 'wrong bytes', 'crashed by itself'],
   },
   {
     name: 'f11-producers-forgotten',

@@ -280,14 +280,16 @@ class World implements ScheduleResult {
   #handOver(process: SimulatedProcess | undefined): void {
     const heir = this.#running.find((other) => other !== process);
     if (process === undefined || heir === undefined || !process.line.running) return;
-    void process
-      .handOver(this.#random.int(partitionCount), { incarnation: heir.incarnation, brokerId: 0 })
-      .then(() => heir.changed());
+    const partition = this.#random.int(partitionCount);
+    void process.handOver(partition, { incarnation: heir.incarnation, brokerId: 0 }).then(() => heir.changed());
+    // What changes the record on its own while the partition goes.
+    for (let count = 0; count < 3; count += 1) {
+      this.#clock.schedule(this.#random.int(30), () => this.#deleteRecords(process, partition));
+    }
   }
 
-  #deleteRecords(process: SimulatedProcess | undefined): void {
+  #deleteRecords(process: SimulatedProcess | undefined, partition = this.#random.int(partitionCount)): void {
     if (process?.line.running !== true) return;
-    const partition = this.#random.int(partitionCount);
     const offset = this.#random.int(this.#ledger.nextOffset(partition) + 1);
     void process.deleteRecords(partition, offset);
   }
