@@ -92,8 +92,10 @@ async function start(): Promise<RunningOperator> {
 beforeAll(async () => {
   plane = await ControlPlane.start({ controllers: true });
   broker = await StubBroker.start();
+  let cordoned = false;
   broker.answer = ({ method, request }) => {
-    const cordoned = method === 'SetCordon' ? (request as { cordoned: boolean }).cordoned : true;
+    if (method === 'SetCordon') ({ cordoned } = request as { cordoned: boolean });
+    if (method === 'DrainPartitions') cordoned = true;
     return {
       response:
         method === 'DrainPartitions'

@@ -224,14 +224,12 @@ export class SimulatedCluster {
     this.#addresses += 1;
     const ip = `10.0.0.${this.#addresses}`;
     const name = `${deploymentName}-${this.#addresses}`;
-    const { labels } = this.deployment.spec.template as { metadata?: { labels?: Record<string, string> } } as never;
-    const templateLabels = (this.deployment.spec.template as { metadata: { labels: Record<string, string> } }).metadata
-      .labels;
+    const { labels } = (this.deployment.spec.template as { metadata: { labels: Record<string, string> } }).metadata;
     this.api.create('Pod', {
       metadata: {
         name,
         namespace,
-        labels: labels ?? templateLabels,
+        labels,
         annotations: { template },
         finalizers: [finalizer],
       },
@@ -303,15 +301,11 @@ export class SimulatedCluster {
   }
 
   #callsOf(ip: string): BrokerCalls {
-    const asked = <Answer>(call: BrokerCall, answer: (broker: SimulatedBroker) => Answer): Promise<Answer> => {
+    const asked = async <Answer>(call: BrokerCall, answer: (broker: SimulatedBroker) => Answer): Promise<Answer> => {
       const broker = [...this.brokers.values()].find((one) => one.ip === ip);
-      if (broker?.answers !== true) return Promise.reject(new ControlCallError('unreachable', `${ip} does not answer`));
-      try {
-        this.onCall(call, broker);
-        return Promise.resolve(answer(broker));
-      } catch (error) {
-        return Promise.reject(error as Error);
-      }
+      if (broker?.answers !== true) throw new ControlCallError('unreachable', `${ip} does not answer`);
+      this.onCall(call, broker);
+      return Promise.resolve(answer(broker));
     };
     return {
       status: () => asked('status', statusOf),
