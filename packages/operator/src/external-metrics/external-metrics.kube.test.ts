@@ -114,11 +114,11 @@ describe('autoscaling by what brokers report', () => {
   afterAll(async () => {
     isOver = true;
     await Promise.allSettled(loops);
-    reporter?.close();
-    await serving?.stop();
-    await metricsServer?.close();
-    await client?.close();
-    await plane?.close();
+    reporter.close();
+    await serving.stop();
+    await metricsServer.close();
+    await client.close();
+    await plane.close();
   });
 
   it(

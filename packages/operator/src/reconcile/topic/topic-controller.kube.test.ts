@@ -92,11 +92,11 @@ describe('topics on a real API server and a real broker', () => {
   }, 10 * minute);
 
   afterAll(async () => {
-    admin?.close();
-    await controller?.stop();
-    await Promise.all([world?.topics.stop(), world?.clusters.stop()]);
-    await client?.close();
-    await Promise.all([kafka?.close(), plane?.close()]);
+    admin.close();
+    await controller.stop();
+    await Promise.all([world.topics.stop(), world.clusters.stop()]);
+    await client.close();
+    await Promise.all([kafka.close(), plane.close()]);
   });
 
   it(
@@ -123,7 +123,7 @@ describe('topics on a real API server and a real broker', () => {
         ...{ transactionalId: null, acks: -1, timeoutMs: 10_000 },
         topicData: [{ name: 'orders', topicId: zeroUuid, partitionData: [{ index: 1, records }] }],
       });
-      raw.close();
+      await raw.close();
       expect(answer.responses[0]?.partitionResponses[0]).toMatchObject({ index: 1, errorCode: 0 });
       await eventually(
         'the status tells how far it goes',
