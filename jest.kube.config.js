@@ -4,7 +4,7 @@ import unit from './jest.config.js';
 /** @type {import('jest').Config} */
 export default {
   ...unit,
-  testMatch: ['<rootDir>/packages/*/src/**/*.kube.test.ts'],
+  testMatch: ['<rootDir>/packages/*/src/**/*.kube.test.ts', '<rootDir>/tools/**/*.kube.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
   maxWorkers: 2,
 };
