@@ -51,7 +51,11 @@ export const brokerLayers = {
 /** The same for the operator; `operator.ts`, `main.ts` and `index.ts` stand above all folders. */
 export const operatorLayers = {
   root: 'packages/operator/src',
-  layers: [['reconcile', 'external-metrics'], ['resources', 'brokers'], ['kube', 'api', 'etcd']],
+  layers: [
+    ['reconcile', 'external-metrics'],
+    ['resources', 'brokers'],
+    ['kube', 'api', 'etcd'],
+  ],
   shared: ['metrics'],
 };
 
