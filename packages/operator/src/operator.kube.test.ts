@@ -20,8 +20,6 @@ let plane: ControlPlane;
 let broker: StubBroker;
 let operator: RunningOperator;
 
-const get = async (kind: string, name: string): Promise<Record<string, never>> =>
-  (await plane.kubectl.get(kind, name, namespace)) as never;
 const find = async (kind: string, name: string) => plane.kubectl.find(kind, name, namespace);
 
 interface Seen {
@@ -32,12 +30,12 @@ interface Seen {
     readonly brokers?: { readonly replicas: number; readonly ready: number };
   };
 }
-const seen = async (kind: string, name: string) => (await get(kind, name)) as unknown as Seen;
-const pods = async () =>
-  JSON.parse(await plane.kubectl.run(['get', 'pods', '-n', namespace, '-o', 'json'])).items as readonly {
-    readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
-    readonly status: { readonly podIP?: string };
-  }[];
+const seen = (kind: string, name: string) => plane.kubectl.get<Seen>(kind, name, namespace);
+interface SeenPod {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string };
+  readonly status: { readonly podIP?: string };
+}
+const pods = () => plane.kubectl.list<SeenPod>('pods', namespace);
 
 /** Every pod runs, is ready, and has its broker at the one control port of this test. */
 async function playKubelet(): Promise<void> {
@@ -121,9 +119,9 @@ beforeAll(async () => {
   ]);
 }, 600_000);
 afterAll(async () => {
-  await operator?.close();
-  broker?.close();
-  await plane?.close();
+  await operator.close();
+  broker.close();
+  await plane.close();
 }, 60_000);
 
 describe('a cluster on a real API server', () => {
@@ -150,6 +148,8 @@ describe('a cluster on a real API server', () => {
         ])
       ).trim();
     await until('settled', readyWith(2));
+    // Kubernetes counts a pod as available a few seconds after it is ready, and writes that down.
+    await plane.kubectl.run(['rollout', 'status', 'deployment/kafscale-broker', '-n', namespace, '--timeout=60s']);
     const before = await versions();
     await operator.close();
     operator = await start();
@@ -184,7 +184,10 @@ describe('a cluster on a real API server', () => {
     await plane.kubectl.run(['patch', 'kfs', 'kafscale', '-n', namespace, '--type=merge', '-p', patch]);
     await until('the autoscaler is there', async () => (await find('hpa', 'kafscale-broker')) !== undefined);
     await until('it finds what it scales', async () => {
-      const { status } = (await get('hpa', 'kafscale-broker')) as { status?: { conditions?: readonly object[] } };
+      interface Autoscaler {
+        readonly status?: { readonly conditions?: readonly object[] };
+      }
+      const { status } = await plane.kubectl.get<Autoscaler>('hpa', 'kafscale-broker', namespace);
       return JSON.stringify(status?.conditions ?? []).includes('SucceededGetScale');
     });
     await plane.kubectl.run(['scale', 'deployment/kafscale-broker', '-n', namespace, '--replicas=3']);
