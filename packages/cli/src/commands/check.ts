@@ -30,7 +30,7 @@ export async function check({ bootstrap, timeout, topic }: CheckOptions): Promis
     ...{ clientId, brokers: [...bootstrap], retry, connectionTimeout: 3_000, logLevel: logLevel.ERROR },
     // The client tries again by itself; what it met last is why it did not succeed.
     logCreator: () => (entry) => {
-      trouble = String((entry.log as { readonly error?: string }).error ?? entry.log.message);
+      trouble = (entry.log as { readonly error?: string }).error ?? entry.log.message;
     },
   });
   const startedMs = systemClock.monotonicMs();

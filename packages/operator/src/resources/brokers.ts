@@ -192,7 +192,7 @@ function container(plan: ClusterPlan): PodSpec['containers'][number] {
     })),
     resources: { ...(requests && { requests }), ...(limits && { limits }) },
     securityContext: containerSecurityContext,
-    startupProbe: { ...probe('/healthz'), periodSeconds: 2, failureThreshold: startupFailures },
+    startupProbe: { ...probe('/startupz'), periodSeconds: 2, failureThreshold: startupFailures },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 2, failureThreshold: 2 },
     livenessProbe: { ...probe('/healthz'), periodSeconds: 10, failureThreshold: 6 },
     lifecycle: { preStop: { sleep: { seconds: preStopSleepSeconds } } },
