@@ -144,18 +144,6 @@ const plants: readonly TiersPlant[] = [
     shows: /is next|ends at|given out twice/,
   },
   {
-    name: 'tiers-known-removed',
-    bug: 'what is known is forgotten while a takeover rests on it',
-    edits: [
-      {
-        file: 'log/upkeep/known-flushes.ts',
-        replace: `    while (this.#views > 0) await this.#dependencies.clock.sleep(waitForViewsMs);`,
-        by: `    await this.#dependencies.clock.sleep(0 * waitForViewsMs);`,
-      },
-    ],
-    shows: /is next|ends at|neither known|were forgotten/,
-  },
-  {
     name: 'tiers-known-again',
     bug: 'what is known is learnt a second time while a takeover rests on it',
     edits: [
