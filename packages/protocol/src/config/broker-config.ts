@@ -318,11 +318,11 @@ const readPath = {
       'How many segments behind the one being read those bytes may come from, where segments are small; 0 for no readahead.',
   }),
   takeoverMemoryBytes: bytes({ max: 64 * GiB })
-    .default(64 * MiB)
+    .default(0)
     .meta({
       env: 'KAFSCALE_TAKEOVER_MEMORY_BYTES',
       description:
-        "Memory for what is known beforehand of all brokers' flushes, so that partitions that come from another broker are open at once: about 30 bytes for each run of batches that is not folded yet. What does not fit is read when they come; 0 for nothing.",
+        "Memory for what is known beforehand of all brokers' flushes, so that partitions that come from another broker are open at once: about 30 bytes for each run of batches that is not folded yet. What does not fit is read when they come; with 0 everything is.",
     }),
   segmentListBytes: bytes({ max: 64 * GiB })
     .optional()
