@@ -31,7 +31,8 @@ export class Load {
   /** Creates the topic; resolves when every partition has been written to. */
   static async start({ cluster, topic, partitions, seed, maxPauseMs = 40 }: LoadSettings): Promise<Load> {
     const client = new ClusterClient(() => cluster.running);
-    await client.createTopic(topic, partitions);
+    // The records say that they are of 2023.
+    await client.createTopic(topic, partitions, new Map([['retention.ms', '-1']]));
     const writers: PartitionWriter[] = [];
     for (let partition = 0; partition < partitions; partition += 1) {
       const producer = await client.producerIdentity();
