@@ -4,8 +4,10 @@
  */
 import { ChildServer, freePort } from '@kafscale/runtime';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from '../eventually.ts';
 import { s3Request, type S3Access, type S3Request } from './s3-request.ts';
 
 export interface S3ServerSettings {
@@ -104,6 +106,8 @@ export class S3Server implements S3Access {
   /** Starts it again on the same port and data, after `kill`. */
   async restart(): Promise<void> {
     this.#process = await this.#launch();
+    // It may say that it listens before it does.
+    await eventually(`${this.endpoint} is listened on`, () => isListening(this.port));
   }
 
   /** Stops it in time (SIGSTOP): connections stay, answers do not come. */
@@ -120,4 +124,14 @@ export class S3Server implements S3Access {
     await this.kill();
     if (this.#removedAtTheEnd) await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }
