@@ -94,6 +94,7 @@ test('a replacement that dies halfway is carried on by the next start', async ()
   await answering();
   initialized();
   await etcd.lose(2);
+  await answering();
   await etcd.client(0).remove((await etcd.client(0).members()).members.find(({ name }) => name === 'x-etcd-2')!.id);
   expect(await etcd.prepare(2)).toBe('join');
   const { id } = await placeOf(2);
@@ -108,6 +109,7 @@ test('a removed member that comes back begins anew, its data set aside', async (
   await answering();
   initialized();
   await etcd.kill(2);
+  await answering();
   await etcd.client(0).remove((await placeOf(2)).id);
   await etcd.put('a', '1');
   expect(await etcd.start(2)).toBe('join');
