@@ -42,7 +42,9 @@ const promoted = async (ordinal: number) => {
   await succeeds('the new member has caught up', () => etcd.client(0).promote(id));
 };
 
+/** Asked once there is a leader: the one who went may have led. */
 const placeOf = async (ordinal: number) => {
+  await answering();
   const { members } = await etcd.client(0).members();
   return members.find(({ peerUrls }) => peerUrls.includes(etcd.addresses.peer(ordinal)))!;
 };
@@ -109,7 +111,6 @@ test('a removed member that comes back begins anew, its data set aside', async (
   await answering();
   initialized();
   await etcd.kill(2);
-  await answering();
   await etcd.client(0).remove((await placeOf(2)).id);
   await etcd.put('a', '1');
   expect(await etcd.start(2)).toBe('join');
